@@ -1,0 +1,1 @@
+"""A trust infrastructure on DNS for industrial sensors."""

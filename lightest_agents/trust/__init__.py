@@ -1,0 +1,1 @@
+"""The domain of trust: names and rules, without sockets, files or frameworks."""

@@ -1,0 +1,91 @@
+"""Names of the trust infrastructure, as `dns.name.Name` values.
+
+The names are those that LIGHTest and TRAIN resolvers query; see docs/names-and-formats.md.
+"""
+
+import re
+from dataclasses import dataclass
+
+import dns.exception
+import dns.name
+
+from lightest_agents.errors import NameRefusedError
+
+SCHEME_LABEL = "trust"
+"""The label of a country's scheme zone; no sensor may have it."""
+
+_POINTER_PREFIX = dns.name.Name((b"_scheme", b"_trust"))
+_LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def check_label(text: str) -> str:
+    """Return `text` if it is one lower-case letter-digit-hyphen label (RFC 1123, section 2.1), 1 to 63 long.
+
+    Raises:
+        NameRefusedError: it is empty, too long, has a dot or any other character, or hyphens at an end.
+    """
+    if _LDH_LABEL.fullmatch(text) is None:
+        raise NameRefusedError(
+            f"{text!r} is not a DNS label: use 1 to 63 of a-z, 0-9 and '-', with no '-' at either end"
+        )
+    return text
+
+
+def child(label: str, parent: dns.name.Name) -> dns.name.Name:
+    """The name made of one checked label under an absolute `parent`.
+
+    Raises:
+        NameRefusedError: the label is illegal, or the name would exceed 255 octets (RFC 1035, section 2.3.4).
+    """
+    try:
+        return dns.name.Name((check_label(label).encode("ascii"), *parent.labels))
+    except dns.exception.DNSException as error:
+        raise NameRefusedError(f"{label!r} under {parent} is too long for a DNS name") from error
+
+
+def trust_domain(text: str) -> dns.name.Name:
+    """The absolute name of a private trust domain such as `raspidemo`, given without the final dot.
+
+    Raises:
+        NameRefusedError: a label is illegal, or the name is too long.
+    """
+    name = dns.name.root
+    for label in reversed(text.split(".")):
+        name = child(label, name)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class CountryNames:
+    """The zones of one country."""
+
+    country: dns.name.Name
+    """The country zone, `germany.raspidemo.`"""
+    scheme: dns.name.Name
+    """The scheme zone, `trust.germany.raspidemo.`"""
+
+    @classmethod
+    def under(cls, domain: dns.name.Name, label: str) -> "CountryNames":
+        """The zones of the country called `label` in a trust domain."""
+        country = child(label, domain)
+        return cls(country, child(SCHEME_LABEL, country))
+
+    def claim(self, sensor: str) -> dns.name.Name:
+        """`sensor1.germany.raspidemo.`"""
+        return child(sensor, self.country)
+
+    def trust_scheme(self, sensor: str) -> dns.name.Name:
+        """`sensor1.trust.germany.raspidemo.`"""
+        return child(sensor, self.scheme)
+
+
+def pointer(name: dns.name.Name) -> dns.name.Name:
+    """The owner name of a claim's or scheme's trust records: `_scheme._trust.` before `name`.
+
+    Raises:
+        NameRefusedError: the result would exceed 255 octets.
+    """
+    try:
+        return _POINTER_PREFIX + name
+    except dns.exception.DNSException as error:
+        raise NameRefusedError(f"{name} is too long to carry _scheme._trust records") from error
