@@ -26,8 +26,8 @@ DOCUMENTATION = r"""
 module: zone_keys
 short_description: Read the DS of zones from the keys that sign them
 description:
-  - Waits until the server on this host serves each zone signed, and returns the DS records (SHA-256, RFC 4509)
-    that C(dnssec-dsfromkey) makes of its key signing keys.
+  - Waits until the server on this host serves each zone signed, and returns the DS records (SHA-256,
+    RFC 4509) that C(dnssec-dsfromkey) makes of its key signing keys.
 options:
   zones: {description: Names of the zones., type: list, elements: str, required: true}
   server: {description: Address of the server on this host., type: str, required: true}
@@ -118,9 +118,7 @@ def main() -> None:
             found[zone] = wait_for_ds(zone, module.params["server"], deadline)
         except NotSignedError as error:
             if not module.check_mode:
-                module.fail_json(
-                    msg=f"{zone} is not signed: {error}. See `journalctl -u named`."
-                )
+                module.fail_json(msg=f"{zone} is not signed: {error}. See `journalctl -u named`.")
         except (OSError, subprocess.CalledProcessError) as error:
             module.fail_json(msg=f"dnssec-dsfromkey could not read the keys of {zone}: {error}")
     module.exit_json(changed=False, ds=found)

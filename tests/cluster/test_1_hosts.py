@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import testinfra
 from testinfra.host import Host
 
 from .conftest import Cluster
@@ -124,7 +125,7 @@ def test_settings_that_lock_out_are_undone(cluster: Cluster) -> None:
     name = cluster.inventory.groups["supplier"][0]
     host, address = cluster.host(name), cluster.inventory.hostvars[name]["ansible_host"]
     knock = f"timeout 2 bash -c '</dev/tcp/{address}/22'"
-    outside = testinfra_local()
+    outside = controller()
     before = host.file("/etc/nftables.conf").content_string
     host.run(
         "UNDO_AFTER=4s lightest-access arm; sed -i /ssh/d /etc/nftables.conf;"
@@ -136,10 +137,7 @@ def test_settings_that_lock_out_are_undone(cluster: Cluster) -> None:
     assert "permitrootlogin no" in host.check_output("sshd -T")
 
 
-def testinfra_local() -> Host:
-    """The controller."""
-    import testinfra
-
+def controller() -> Host:
     return testinfra.get_host("local://")
 
 

@@ -18,7 +18,7 @@ def claims(cluster: Cluster) -> list[tuple[dns.name.Name, dns.name.Name]]:
     """Each sensor's claim and trust scheme."""
     return [
         (names.claim(sensor.name), names.trust_scheme(sensor.name))
-        for country in cluster.fleet.countries
+        for country in cluster.fleet.countries.values()
         for names in [CountryNames.under(cluster.fleet.domain, country.name)]
         for sensor in country.sensors
     ]
@@ -36,7 +36,7 @@ def test_every_pointer_is_validated(cluster: Cluster) -> None:
 
 def test_every_claim_is_validated(cluster: Cluster) -> None:
     ask = cluster.resolve()
-    for country in cluster.fleet.countries:
+    for country in cluster.fleet.countries.values():
         for sensor in country.sensors:
             claim = CountryNames.under(cluster.fleet.domain, country.name).claim(sensor.name)
             answer = ask(claim, A)

@@ -1,17 +1,21 @@
 """Attacks on the hierarchy. Each is seen to succeed or fail for its own reason, and its damage heals."""
 
+import contextlib
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.flags
+import dns.message
 import dns.rcode
 import pytest
-from dns.rdatatype import DS, PTR, URI, A
+from dns.rdatatype import DS, PTR, SOA, URI, A
 from testinfra.host import Host
 
 from lightest_agents.fleet import Zone, ZoneKind
-from lightest_agents.trust.names import CountryNames, pointer
+from lightest_agents.trust.names import pointer
 
 from .conftest import Cluster, below
 
@@ -47,10 +51,11 @@ def key_file(writer: str, zone: Zone) -> str:
 
 
 def update(cluster: Cluster, zone: Zone, change: str, key: str = "") -> str:
-    """What nsupdate says to a change of a zone, sent from the host that serves it; nothing when it is made."""
+    """What nsupdate says, on the host that serves the zone, to a change of it; nothing when it is made."""
     address = cluster.inventory.hostvars[zone.primary]["trust_ipv4"]
     said = cluster.host(zone.primary).run(
-        f"nsupdate {key and '-k ' + key} <<'END' 2>&1\nserver {address}\nzone {zone.name}\n{change}\nsend\nEND"
+        f"nsupdate {key and '-k ' + key} <<'END' 2>&1\n"
+        f"server {address}\nzone {zone.name}\n{change}\nsend\nEND"
     )
     assert (said.rc == 0) == (said.stdout == ""), said
     return str(said.stdout)
@@ -140,19 +145,18 @@ def test_the_version_is_hidden(cluster: Cluster, name: str) -> None:
 
 
 def test_a_flood_of_equal_questions_is_limited(cluster: Cluster, domain: Zone) -> None:
-    """From an address that is not one of the cluster's own resolvers: the controller's."""
-    address = cluster.inventory.hostvars[domain.primary]["trust_ipv4"]
-    dig = f"dig @{address} {domain.name} SOA +tries=1 +time=1 +ignore"
-    flood = subprocess.run(
-        ["/bin/sh", "-c", f"for i in $(seq 200); do echo '{domain.name} SOA'; done > $T; {dig} -f $T"],
-        env={**os.environ, "T": "/tmp/flood"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert flood.returncode in (0, 9)
-    log = cluster.host(domain.primary).run("journalctl -u named -o cat -n 50").stdout
-    assert "limit responses to" in log
+    """From the controller, whose address is not one of the cluster's own resolvers."""
+    server = (str(cluster.inventory.hostvars[domain.primary]["trust_ipv4"]), 53)
+    question = dns.message.make_query(domain.name, SOA).to_wire()
+    truncated = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+        flood.settimeout(0.5)
+        for _ in range(300):
+            flood.sendto(question, server)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(300):
+                truncated += bool(dns.message.from_wire(flood.recv(4096)).flags & dns.flags.TC)
+    assert truncated > 0
 
 
 def test_a_replaced_ds_is_bogus_and_heals(cluster: Cluster, domain: Zone, country: Zone) -> None:
@@ -197,7 +201,7 @@ def test_a_broken_signature_is_bogus_and_heals(cluster: Cluster, country: Zone) 
         assert (answer.rcode, answer.rrset) == (dns.rcode.SERVFAIL, None)
         assert any("Bogus" in text for text in answer.extended), answer.extended
     finally:
-        host.check_output(f"rndc freeze {zone}; cp -p /run/genuine.db {file} && rndc thaw {zone}")
+        host.check_output(f"rndc freeze {zone}; cat /run/genuine.db > {file}; rndc thaw {zone}")
         cluster.forget()
     assert cluster.resolve()(owner, PTR).authenticated
 

@@ -1,0 +1,181 @@
+"""The command `lightest`."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightest_agents.errors import LightestError
+
+FINE, PROBLEM, CANNOT_RUN = 0, 1, 2
+
+_EXIT_CODES = (
+    """Exit codes: 0 all is well, 1 a problem was found, 2 the command could not run or was used wrongly."""
+)
+
+_INVENTORY = typer.Option(
+    "--inventory",
+    "-i",
+    help="Inventory folder or file; by default the one that ansible.cfg in this folder names.",
+    show_default=False,
+)
+_JSON = typer.Option("--json", help="Print JSON, for scripts.")
+
+InventoryOption = Annotated[Path | None, _INVENTORY]
+JsonOption = Annotated[bool, _JSON]
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+cluster = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(cluster, name="cluster")
+
+
+@app.callback()
+def _lightest() -> None:
+    """Trust infrastructure on DNS for industrial sensors."""
+
+
+@cluster.callback(epilog=_EXIT_CODES)
+def _cluster() -> None:
+    """Look after a running cluster over SSH, from its Ansible inventory.
+
+    Hosts are reached as Ansible reaches them; one whose host key is not known is refused.
+    """
+
+
+@cluster.command(epilog=_EXIT_CODES)
+def status(inventory: InventoryOption = None, as_json: JsonOption = False) -> None:
+    """Show the health of every host and every zone.
+
+    Hosts: reachable, clock against this machine's, services of their groups, failed units, disk use.
+    Zones: serial, keys, whether the DS in the parent (for the trust domain: the resolvers' trust anchor)
+    matches, and when the first signature expires.
+
+    A problem is: a host that cannot be reached, a service that is down, a zone that is not served or not
+    chained, a signature with less than 3 days to live, a clock more than 2 s off, a disk more than 90 % full.
+
+    \b
+    lightest cluster status
+    lightest cluster status --json | jq -r '.problems[]'
+    """
+    with _sentences():
+        from lightest_agents.cluster import commands, render
+
+        found = commands.status(commands.load(inventory))
+        if as_json:
+            _print_json(render.status_values(found))
+        else:
+            render.print_status(render.make_console(), found)
+    raise typer.Exit(PROBLEM if found.problems() else FINE)
+
+
+@cluster.command(epilog=_EXIT_CODES)
+def chain(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A claim, a zone or a host's name in the trust domain.")
+    ],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="HOST",
+            help="Ask the resolver on this host; by default on the first verifier, else the first resolver.",
+            show_default=False,
+        ),
+    ] = None,
+    inventory: InventoryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the validated DNSSEC chain down to NAME.
+
+    Asks the validating resolver of another host, on that host's own loopback inside SSH. For a claim the
+    chain leads from the trust domain over the country zone and the claim's pointer to the scheme zone; each
+    zone's keys are hashed and compared with the DS in its parent, the trust domain's with the trust anchor
+    which that host uses.
+
+    Signs: ● held, ○ broken, ◌ no answer; the reason of a broken link is given below.
+
+    \b
+    lightest cluster chain sensor1.germany.raspidemo
+    lightest cluster chain tspa.raspidemo --from sensor1
+    """
+    with _sentences():
+        from lightest_agents.cluster import commands, render
+
+        found = commands.chain(commands.load(inventory), name, source)
+        if as_json:
+            _print_json(render.chain_values(found))
+        else:
+            render.print_chain(render.make_console(), found)
+    raise typer.Exit(FINE if found.held else PROBLEM)
+
+
+@cluster.command(epilog=_EXIT_CODES)
+def logs(
+    host: Annotated[str, typer.Argument(metavar="HOST", help="A host of the inventory.")],
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unit",
+            "-u",
+            help="Only this systemd unit; may be repeated. By default the services of its groups.",
+        ),
+    ] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    inventory: InventoryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the journal of HOST's services.
+
+    With --json, one JSON object a line, as journalctl writes them.
+
+    \b
+    lightest cluster logs germany
+    lightest cluster logs verifier --unit unbound -n 200 -f
+    """
+    with _sentences():
+        from lightest_agents.cluster import commands
+
+        code = commands.logs(
+            commands.load(inventory), host, unit or [], lines=lines, follow=follow, as_json=as_json
+        )
+    raise typer.Exit(FINE if code == 0 else CANNOT_RUN)
+
+
+def main() -> None:
+    """Run the command line."""
+    # A terminal that lacks a character gets a question mark rather than a traceback.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    app(prog_name="lightest")
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Errors on purpose, and tools that are not installed, as a sentence and exit code 2."""
+    try:
+        yield
+    except LightestError as error:
+        typer.echo(f"lightest: {error}", err=True)
+        raise typer.Exit(CANNOT_RUN) from error
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("lightest_agents"):
+            raise
+        typer.echo(
+            f"lightest: {error.name} is not installed; install the tools of the operator's machine with "
+            "`pip install 'lightest-agents[operator]'`",
+            err=True,
+        )
+        raise typer.Exit(CANNOT_RUN) from error
+
+
+def _print_json(values: object) -> None:
+    json.dump(values, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
