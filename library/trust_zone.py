@@ -564,7 +564,7 @@ class ShadowManager(TransactionManager):
         self.zone = zone
         self.types = frozenset(dns.rdatatype.from_text(text) for text in types)
         self.base = base
-        self.result = base
+        self.committed: ShadowTransaction | None = None
 
     def writer(self, replacement: bool = False) -> ShadowTransaction:
         return ShadowTransaction(self, UNKNOWN if replacement else self.base)
@@ -619,7 +619,11 @@ class ShadowTransaction(Transaction):
 
     def _end_transaction(self, commit: bool) -> None:
         if commit:
-            self.shadow.result = Snapshot(self.serial, changed(self.base.lines, self.added, self.removed))
+            self.shadow.committed = self
+
+    def snapshot(self) -> Snapshot:
+        """The base with the changes."""
+        return Snapshot(self.serial, changed(self.base.lines, self.added, self.removed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -719,7 +723,7 @@ class Server:
             raise ZoneError(
                 f"{self._place()} sent an unusable zone transfer ({error}): see its log."
             ) from error
-        return manager.result
+        return manager.committed.snapshot() if manager.committed else seen
 
     def _receive(self, query: dns.message.Message, manager: ShadowManager, serial: int | None) -> None:
         """Send the query of a transfer, and feed what is answered to dnspython's state machine.

@@ -97,17 +97,17 @@ def _read_anchor(machine: Machine) -> tuple[DS, ...]:
 
 
 def _resolver_host(inventory: Inventory, source: str | None) -> str:
-    resolvers = inventory.groups.get("resolver", ())
+    resolvers = inventory.groups.get("resolvers", ())
     if source is not None:
         _check_host(inventory, source)
         if source not in resolvers:
             raise InventoryError(
-                f"{source} runs no resolver; group resolver has {', '.join(resolvers) or 'no host'}"
+                f"{source} runs no resolver; group resolvers has {', '.join(resolvers) or 'no host'}"
             )
         return source
-    candidates = [host for host in inventory.groups.get("verifier", ()) if host in resolvers] or resolvers
+    candidates = [host for host in inventory.groups.get("verifiers", ()) if host in resolvers] or resolvers
     if not candidates:
-        raise InventoryError("the inventory has no host in group resolver, so there is no resolver to ask")
+        raise InventoryError("the inventory has no host in group resolvers, so there is no resolver to ask")
     return candidates[0]
 
 

@@ -48,9 +48,9 @@ def print_chain(console: Console, chain: Chain) -> None:
         if link.kind is LinkKind.POINTER and link.state is State.HELD:
             console.print(Text(f"pointer {_ascii(link.reason, console)}"), soft_wrap=True)
         elif link.state is not State.HELD:
-            console.print(Text(f"{show(link.name)}: {link.state.value}: {link.reason}"), soft_wrap=True)
-    verdict = "every link holds" if chain.held else "the chain is broken"
-    console.print(Text(verdict, style="bold green" if chain.held else "bold red"))
+            state = "" if link.reason.startswith(link.state.value) else f"{link.state.value}: "
+            console.print(Text(f"{show(link.name)}: {state}{link.reason}"), soft_wrap=True)
+    console.print(Text(_conclusion(chain), style="bold green" if chain.held else "bold red"))
 
 
 def print_status(console: Console, status: Status) -> None:
@@ -179,6 +179,15 @@ def _print_table(console: Console, table: Table) -> None:
         console.print(table)
     for line in captured.get().splitlines():
         console.print(Text(line.rstrip()), soft_wrap=True)
+
+
+def _conclusion(chain: Chain) -> str:
+    if chain.held:
+        return "every link holds"
+    last = chain.links[-1]
+    if last.state in (State.ABSENT, State.EMPTY) and last.validated:
+        return "the chain holds, and proves that what was asked for is not there"
+    return "the chain is broken"
 
 
 def _line(chain: Chain, domain: dns.name.Name, console: Console) -> Text:

@@ -39,7 +39,7 @@ MIN_SIGNATURE_LIFE = timedelta(days=3)
 
 _RESIGN_GRACE = timedelta(hours=1)
 _EVERYWHERE = ("ssh", "nftables", "systemd-timesyncd")
-_BY_GROUP: Mapping[str, tuple[str, ...]] = {"nameserver": ("named",), "resolver": ("unbound",)}
+_BY_GROUP: Mapping[str, tuple[str, ...]] = {"nameservers": ("named",), "resolvers": ("unbound",)}
 _GOOD_STATES = ("active", "not possible")
 
 

@@ -14,7 +14,7 @@ from lightest_agents.fleet.values import host_ipv4, host_ipv6, own_label
 
 _Address = TypeVar("_Address", IPv4Address, IPv6Address)
 
-# "namserver", "sensors" and "Resolver" are alike; "rack1" or "pis" are not.
+# "namservers", "sensor" and "Resolvers" are alike; "rack1" or "pis" are not.
 _SIMILARITY = 0.85
 
 
@@ -81,7 +81,7 @@ def _check_groups(groups: Mapping[str, Sequence[str]], report: Report) -> None:
                 show(name), f"gives its hosts no role; name it {show(alike[0])}, or something less alike"
             )
     if not groups.get(Group.RESOLVER):
-        report.group("resolver", "has no host; put at least one host in it")
+        report.group("resolvers", "has no host; put at least one host in it")
 
 
 def _address(

@@ -14,12 +14,12 @@ NAMESERVER_LABEL = "ns1"
 class Group(StrEnum):
     """The inventory groups that give a host its roles."""
 
-    NAMESERVER = "nameserver"
-    RESOLVER = "resolver"
-    TSPA = "tspa"
-    VERIFIER = "verifier"
-    SENSOR = "sensor"
-    SUPPLIER = "supplier"
+    NAMESERVER = "nameservers"
+    RESOLVER = "resolvers"
+    TSPA = "tspas"
+    VERIFIER = "verifiers"
+    SENSOR = "sensors"
+    SUPPLIER = "suppliers"
 
 
 NAMED_GROUPS = frozenset({Group.TSPA, Group.VERIFIER, Group.SUPPLIER})

@@ -4,6 +4,7 @@ LIGHTEST_INVENTORY names the inventory; what is expected of the cluster is compu
 """
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +43,7 @@ class Cluster:
     @cached_property
     def validator(self) -> str:
         """The host whose resolver plays the verifier's part."""
-        return self.inventory.groups["verifier"][0]
+        return self.inventory.groups["verifiers"][0]
 
     def resolve(self, host: str | None = None) -> Ask:
         """Ask the resolver on a host's loopback, by default the verifier's."""
@@ -56,7 +57,7 @@ class Cluster:
 
     def forget(self) -> None:
         """Empty every resolver's cache of the trust domain."""
-        for name in self.inventory.groups["resolver"]:
+        for name in self.inventory.groups["resolvers"]:
             self.machines[name].run("unbound-control", "flush_zone", str(self.fleet.domain))
 
 
@@ -83,7 +84,11 @@ def host(cluster: Cluster, name: str) -> Host:
     return cluster.host(name)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # A scenario verifies several times; each run has a report of its own.
+    if reports := os.environ.get("LIGHTEST_REPORTS"):
+        config.option.xmlpath = f"{reports}-{time.strftime('%H%M%S')}.xml"
     config.addinivalue_line("markers", "on_hosts_of(group): run once for each host of the group")
     config.addinivalue_line("markers", "for_each_zone: run once for each zone")
 

@@ -10,13 +10,13 @@ from .conftest import Cluster
 
 SERVICES = {
     "all": ("ssh", "nftables", "apt-daily.timer", "apt-daily-upgrade.timer"),
-    "nameserver": ("named",),
-    "resolver": ("unbound",),
+    "nameservers": ("named",),
+    "resolvers": ("unbound",),
 }
 PORTS = {
     "all": {"tcp 22"},
-    "nameserver": {"tcp 53", "udp 53"},
-    "resolver": set[str](),
+    "nameservers": {"tcp 53", "udp 53"},
+    "resolvers": set[str](),
 }
 SECRETS = "/etc/bind/keys /var/lib/bind/keys /var/lib/lightest"
 
@@ -41,7 +41,7 @@ def test_services_run_and_are_enabled(cluster: Cluster, group: str, service: str
         assert found.is_running, f"{name}: {cluster.host(name).run(f'journalctl -u {service} -n 30').stdout}"
 
 
-@pytest.mark.parametrize(("group", "service"), [("nameserver", "named"), ("resolver", "unbound")])
+@pytest.mark.parametrize(("group", "service"), [("nameservers", "named"), ("resolvers", "unbound")])
 def test_a_service_cannot_write_outside_its_folders(cluster: Cluster, group: str, service: str) -> None:
     for name in cluster.inventory.groups[group]:
         host = cluster.host(name)
@@ -51,7 +51,7 @@ def test_a_service_cannot_write_outside_its_folders(cluster: Cluster, group: str
         assert "NoNewPrivs:\t1" in host.file(f"/proc/{pid}/status").content_string, name
 
 
-@pytest.mark.parametrize(("group", "service"), [("nameserver", "named"), ("resolver", "unbound")])
+@pytest.mark.parametrize(("group", "service"), [("nameservers", "named"), ("resolvers", "unbound")])
 def test_a_service_is_hardened(cluster: Cluster, group: str, service: str) -> None:
     for name in cluster.inventory.groups[group]:
         report = cluster.host(name).run(f"systemd-analyze security --no-pager {service}").stdout
@@ -60,7 +60,7 @@ def test_a_service_is_hardened(cluster: Cluster, group: str, service: str) -> No
         assert float(exposure[1]) <= 2.5, f"{name}: {report}"
 
 
-@pytest.mark.parametrize(("group", "service"), [("nameserver", "named"), ("resolver", "unbound")])
+@pytest.mark.parametrize(("group", "service"), [("nameservers", "named"), ("resolvers", "unbound")])
 def test_logs_are_free_of_errors(cluster: Cluster, group: str, service: str) -> None:
     for name in cluster.inventory.groups[group]:
         host = cluster.host(name)
@@ -76,7 +76,7 @@ def test_secrets_are_not_readable_by_others(host: Host) -> None:
     assert found == ""
 
 
-@pytest.mark.on_hosts_of("nameserver")
+@pytest.mark.on_hosts_of("nameservers")
 def test_key_files_have_the_modes_meant(host: Host) -> None:
     update_keys = host.check_output("stat -c '%a %U %G' /etc/bind/keys/*.key").splitlines()
     assert set(update_keys) == {"640 root bind"}
@@ -97,7 +97,7 @@ def test_open_ports_are_exactly_those_meant(cluster: Cluster, name: str, host: H
     assert reachable == expected(PORTS, cluster, name)
 
 
-@pytest.mark.on_hosts_of("nameserver")
+@pytest.mark.on_hosts_of("nameservers")
 def test_the_firewall_drops_what_is_not_meant(cluster: Cluster, name: str, host: Host) -> None:
     machine = cluster.machines[cluster.validator]
     address = cluster.inventory.hostvars[name]["trust_ipv4"]
@@ -122,7 +122,7 @@ def test_ssh_takes_keys_only_and_no_root(host: Host) -> None:
 
 
 def test_settings_that_lock_out_are_undone(cluster: Cluster) -> None:
-    name = cluster.inventory.groups["supplier"][0]
+    name = cluster.inventory.groups["suppliers"][0]
     host, address = cluster.host(name), cluster.inventory.hostvars[name]["ansible_host"]
     knock = f"timeout 2 bash -c '</dev/tcp/{address}/22'"
     outside = controller()
@@ -148,7 +148,7 @@ def test_time_servers_are_addresses_and_wanted_at_boot(cluster: Cluster, host: H
     assert host.service("systemd-time-wait-sync").is_enabled
 
 
-@pytest.mark.parametrize(("group", "service"), [("nameserver", "named"), ("resolver", "unbound")])
+@pytest.mark.parametrize(("group", "service"), [("nameservers", "named"), ("resolvers", "unbound")])
 def test_validators_start_after_the_clock(cluster: Cluster, group: str, service: str) -> None:
     for name in cluster.inventory.groups[group]:
         after = cluster.host(name).check_output(f"systemctl show -P After {service}")

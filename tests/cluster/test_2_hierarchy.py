@@ -51,14 +51,14 @@ def test_a_name_that_is_not_there_is_denied_with_proof(cluster: Cluster, zone: Z
     assert (answer.rcode, answer.authenticated, answer.rrset) == (dns.rcode.NXDOMAIN, True, None)
 
 
-@pytest.mark.on_hosts_of("resolver")
+@pytest.mark.on_hosts_of("resolvers")
 @pytest.mark.for_each_zone
 def test_every_resolver_validates_every_zone(cluster: Cluster, name: str, zone: Zone) -> None:
     answer = cluster.resolve(name)(zone.name, SOA)
     assert answer.authenticated, answer
 
 
-@pytest.mark.on_hosts_of("resolver")
+@pytest.mark.on_hosts_of("resolvers")
 def test_names_outside_the_trust_domain_are_refused(cluster: Cluster, name: str) -> None:
     assert cluster.resolve(name)(dns.name.from_text("example.com"), A).rcode == dns.rcode.REFUSED
 

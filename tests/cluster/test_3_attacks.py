@@ -128,7 +128,7 @@ def test_a_transfer_without_key_is_refused(cluster: Cluster, zone: Zone) -> None
     assert "DNSKEY" not in said
 
 
-@pytest.mark.on_hosts_of("nameserver")
+@pytest.mark.on_hosts_of("nameservers")
 def test_recursion_is_refused(cluster: Cluster, name: str) -> None:
     address = cluster.inventory.hostvars[name]["trust_ipv4"]
     said = cluster.host(cluster.validator).run(f"dig @{address} example.com A").stdout
@@ -136,7 +136,7 @@ def test_recursion_is_refused(cluster: Cluster, name: str) -> None:
     assert " ra" not in said.partition("flags:")[2].partition(";")[0]
 
 
-@pytest.mark.on_hosts_of("nameserver")
+@pytest.mark.on_hosts_of("nameservers")
 def test_the_version_is_hidden(cluster: Cluster, name: str) -> None:
     address = cluster.inventory.hostvars[name]["trust_ipv4"]
     host = cluster.host(cluster.validator)

@@ -16,6 +16,7 @@ from dns.rdtypes.ANY.DS import DS
 
 from lightest_agents.cluster.chain import Chain, LinkKind, State, read_anchor
 from lightest_agents.cluster.questions import Ask, Stream, asker
+from lightest_agents.cluster.render import make_console, print_chain
 from lightest_agents.cluster.status import ds_of, look_at_zone
 from lightest_agents.cluster.walk import read_name, walk_chain
 
@@ -282,6 +283,15 @@ def test_a_claim_that_does_not_exist_is_proved_not_to(hierarchy: Hierarchy) -> N
     chain = hierarchy.chain("sensor9.germany.raspidemo")
     assert states(chain)[2:] == [("sensor9.germany.raspidemo", State.ABSENT)]
     assert chain.links[-1].reason == "does not exist, proved"
+
+
+def test_a_proved_denial_is_not_called_a_broken_chain(
+    hierarchy: Hierarchy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_chain(make_console(), hierarchy.chain("sensor9.germany.raspidemo"))
+    out = capsys.readouterr().out
+    assert "\nsensor9.germany.raspidemo: does not exist, proved\n" in out
+    assert out.endswith("the chain holds, and proves that what was asked for is not there\n")
 
 
 def test_a_sensor_without_pointer_is_no_claim(hierarchy: Hierarchy) -> None:

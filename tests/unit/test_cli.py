@@ -37,7 +37,7 @@ def inventory(tmp_path: Path) -> Path:
         "tld": {"ansible_host": "127.0.0.1", "number": 1},
         "probe": {"ansible_host": "127.0.0.2", "number": 2},
     }
-    groups = {"nameserver": ["tld"], "resolver": ["probe"], "verifier": ["probe"]}
+    groups = {"nameservers": ["tld"], "resolvers": ["probe"], "verifiers": ["probe"]}
     with socket.create_server(("127.0.0.1", 0)) as closed_at_once:
         settings = SETTINGS | {"ansible_port": closed_at_once.getsockname()[1]}
     write(folder / "group_vars" / "all" / "trust.yml", settings)
@@ -101,7 +101,7 @@ def test_a_name_outside_the_trust_domain_is_refused(inventory: Path) -> None:
 
 def test_the_resolver_is_asked_on_a_host_that_has_one(inventory: Path) -> None:
     code, _, err = run("cluster", "chain", "raspidemo", "--from", "tld", "-i", inventory)
-    assert (code, err) == (2, "lightest: tld runs no resolver; group resolver has probe\n")
+    assert (code, err) == (2, "lightest: tld runs no resolver; group resolvers has probe\n")
 
 
 @pytest.mark.parametrize("command", [["chain", "raspidemo", "--from", "mars"], ["logs", "mars"]])
@@ -156,7 +156,7 @@ def test_variables_are_templated_and_plain(inventory: Path) -> None:
     assert loaded.hostvars["probe"]["trust_ipv4"] == "192.0.2.2"
     assert type(loaded.hostvars["probe"]["trust_ipv4"]) is str
     assert type(loaded.hostvars["probe"]["trust_ttl"]) is int
-    assert loaded.groups_of("probe") == ("resolver", "verifier")
+    assert loaded.groups_of("probe") == ("resolvers", "verifiers")
 
 
 def test_a_variable_that_cannot_be_templated_is_named(inventory: Path) -> None:

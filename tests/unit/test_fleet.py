@@ -67,12 +67,12 @@ class Inventory:
         default_factory=lambda: {
             "all": ["tld", "germany", "tspa", "verifier", "sensor1", "supplier1"],
             "ungrouped": [],
-            "nameserver": ["tld", "germany"],
-            "resolver": ["tspa", "verifier", "sensor1", "supplier1"],
-            "tspa": ["tspa"],
-            "verifier": ["verifier"],
-            "sensor": ["sensor1"],
-            "supplier": ["supplier1"],
+            "nameservers": ["tld", "germany"],
+            "resolvers": ["tspa", "verifier", "sensor1", "supplier1"],
+            "tspas": ["tspa"],
+            "verifiers": ["verifier"],
+            "sensors": ["sensor1"],
+            "suppliers": ["supplier1"],
         }
     )
 
@@ -162,8 +162,8 @@ SETTING_RULES = [
         setting("trust_domain", ".".join(["a" * 35] * 3)),
         f"{TRUST}: trust_domain: is 107 characters long; at most 104 leave room for the names under it",
     ),
-    (setting("trust_nameserver", "nobody"), f'{TRUST}: trust_nameserver: "nobody" is not an inventory host in group nameserver; known: germany, tld'),
-    (setting("trust_nameserver", "tspa"), f'{TRUST}: trust_nameserver: "tspa" is not an inventory host in group nameserver; known: germany, tld'),
+    (setting("trust_nameserver", "nobody"), f'{TRUST}: trust_nameserver: "nobody" is not an inventory host in group nameservers; known: germany, tld'),
+    (setting("trust_nameserver", "tspa"), f'{TRUST}: trust_nameserver: "tspa" is not an inventory host in group nameservers; known: germany, tld'),
     (setting("trust_manufacturers", []), f"{TRUST}: trust_manufacturers: a list must be a mapping of keys to values"),
     (setting("trust_manufacturers", {"acme": {"name": ""}}), f"{TRUST}: trust_manufacturers.acme.name: is empty; give a name"),
     (setting("trust_manufacturers", {"acme": {"title": "A"}}), f"{TRUST}: trust_manufacturers.acme.title: is not a known key; known: name"),
@@ -173,7 +173,7 @@ SETTING_RULES = [
     ),
     (
         setting("trust_suppliers", {"supplier1": {"name": "S", "host": "tspa"}}),
-        f'{TRUST}: trust_suppliers.supplier1.host: "tspa" is not an inventory host in group supplier; known: supplier1',
+        f'{TRUST}: trust_suppliers.supplier1.host: "tspa" is not an inventory host in group suppliers; known: supplier1',
     ),
     (setting("trust_dnssec", {"keys": "csk", "denial": "nsec5"}), f"{TRUST}: trust_dnssec.denial: \"nsec5\" must be nsec or nsec3"),
     (setting("trust_dnssec", {"keys": "csk", "denial": "nsec", "x": 1}), f"{TRUST}: trust_dnssec.x: is not a known key; known: denial, keys"),
@@ -207,10 +207,10 @@ HOST_RULES = [
     (host("germany", trust_ipv4=None, trust_ipv6=None), "hosts.yml: germany: has no address; give it trust_ipv4, trust_ipv6 or both"),
     (host("germany", trust_ipv4="10.53.0.11"), "hosts.yml: germany.trust_ipv4: 10.53.0.11 is already the address of host tld; change one of them"),
     (host("germany", trust_ipv6="fd53:0::11"), "hosts.yml: germany.trust_ipv6: fd53::11 is already the address of host tld; change one of them"),
-    (group("resolver"), "hosts.yml: group resolver: has no host; put at least one host in it"),
-    (group("nameservers", "tld"), 'hosts.yml: group "nameservers": gives its hosts no role; name it "nameserver", or something less alike'),
-    (group("Sensor", "tld"), 'hosts.yml: group "Sensor": gives its hosts no role; name it "sensor", or something less alike'),
-    (group("tspa", "tspa", "germany"), f'{GERMANY}: file name: "germany" is also the name of a host in tspa; rename the country or the host'),
+    (group("resolvers"), "hosts.yml: group resolvers: has no host; put at least one host in it"),
+    (group("nameserver", "tld"), 'hosts.yml: group "nameserver": gives its hosts no role; name it "nameservers", or something less alike'),
+    (group("Sensor", "tld"), 'hosts.yml: group "Sensor": gives its hosts no role; name it "sensors", or something less alike'),
+    (group("tspas", "tspa", "germany"), f'{GERMANY}: file name: "germany" is also the name of a host in tspas; rename the country or the host'),
     (file("hosts.yml", HOSTS.replace("trust_ipv6", "trust_ip6")), "hosts.yml: tld.trust_ip6: is not a known variable"),
 ]  # fmt: skip
 
@@ -236,8 +236,8 @@ SENSOR_RULES = [
     (sensors(sensor("trust")), f"{GERMANY}: sensors[0].name: \"trust\" is reserved: it names a country's scheme zone; choose another name"),
     (sensors(sensor("ns1")), f"{GERMANY}: sensors[0].name: \"ns1\" is reserved: it names the zone's own name server; choose another name"),
     (sensors(sensor("s"), sensor("s")), f'{GERMANY}: sensors[1].name: "s" is already the name of {GERMANY} sensors[0]; rename or remove one'),
-    (sensors(sensor("s", ", host: nobody")), f'{GERMANY}: sensors[0].host: "nobody" is not an inventory host in group sensor; known: sensor1'),
-    (sensors(sensor("s", ", host: tspa")), f'{GERMANY}: sensors[0].host: "tspa" is not an inventory host in group sensor; known: sensor1'),
+    (sensors(sensor("s", ", host: nobody")), f'{GERMANY}: sensors[0].host: "nobody" is not an inventory host in group sensors; known: sensor1'),
+    (sensors(sensor("s", ", host: tspa")), f'{GERMANY}: sensors[0].host: "tspa" is not an inventory host in group sensors; known: sensor1'),
     (
         sensors(sensor("s", ", host: sensor1"), sensor("t", ", host: sensor1")),
         f'{GERMANY}: sensors[1].host: "sensor1" is already the host of {GERMANY} sensors[0]; a host is one sensor',
@@ -260,7 +260,7 @@ SENSOR_RULES = [
 
 FILE_RULES = [
     (file(GERMANY, "sensors: []\n"), f"{GERMANY}: nameserver: is missing; add it"),
-    (file(GERMANY, "nameserver: nobody\n"), f'{GERMANY}: nameserver: "nobody" is not an inventory host in group nameserver; known: germany, tld'),
+    (file(GERMANY, "nameserver: nobody\n"), f'{GERMANY}: nameserver: "nobody" is not an inventory host in group nameservers; known: germany, tld'),
     (file(GERMANY, "nameserver: [germany]\n"), f"{GERMANY}: nameserver: a list must be text; put it in quotes"),
     (file(GERMANY, "nameserver: germany\nsensor: []\n"), f"{GERMANY}: sensor: is not a known key; known: nameserver, sensors"),
     (file(GERMANY, "nameserver: germany\nsensors: 3\n"), f"{GERMANY}: sensors: 3 (a number) must be a list"),
@@ -277,7 +277,7 @@ FILE_RULES = [
     (file("countries/Germany.yml", "nameserver: tld\n"), 'countries/Germany.yml: file name: "Germany" has upper-case letters; write it as "germany"'),
     (file("countries/a.b.yml", "nameserver: tld\n"), 'countries/a.b.yml: file name: "a.b" has a dot and would escape its zone; give one label only'),
     (file("countries/trust.yml", "nameserver: tld\n"), 'countries/trust.yml: file name: "trust" is reserved'),
-    (file("countries/tspa.yml", "nameserver: tld\n"), 'countries/tspa.yml: file name: "tspa" is also the name of a host in tspa; rename the country or the host'),
+    (file("countries/tspa.yml", "nameserver: tld\n"), 'countries/tspa.yml: file name: "tspa" is also the name of a host in tspas; rename the country or the host'),
     (file("countries/india.yaml", ""), 'countries/india.yaml: has the wrong ending; rename it to "india.yml"'),
     (file("countries/india.csv", "name,manufacturer,suppliers\n"), 'countries/india.csv: has no "india.yml" beside it; add that file, with the country\'s nameserver'),
     (file("countries/notes.txt", ""), "countries/notes.txt: is neither .yml nor .csv; move it out of this folder"),
@@ -309,7 +309,7 @@ def test_what_is_wrong_is_told_in_one_sentence_with_file_and_key(
 
 def test_a_host_that_gets_a_name_needs_a_legal_one(inventory: Inventory) -> None:
     inventory.hosts["pi.plant"] = {"trust_ipv4": "10.53.0.99"}
-    inventory.groups["tspa"].append("pi.plant")
+    inventory.groups["tspas"].append("pi.plant")
     assert inventory.problems() == (
         "hosts.yml: pi.plant: the host's name goes into the trust domain: "
         '"pi.plant" has a dot and would escape its zone; give one label only',
@@ -331,7 +331,7 @@ def test_a_problem_names_the_file_that_sets_the_variable(inventory: Inventory) -
 def test_all_problems_are_told_at_once(inventory: Inventory) -> None:
     inventory.settings["trust_ttl"] = "300"
     inventory.hosts["germany"]["trust_ipv4"] = "10.53.0.11"
-    inventory.groups["resolver"] = []
+    inventory.groups["resolvers"] = []
     inventory.write(
         GERMANY,
         "nameserver: nobody\nsensors:\n- {name: A, x: 1}\n- {name: b.c, manufacturer: m, suppliers: [s]}\n",

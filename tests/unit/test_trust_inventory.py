@@ -46,13 +46,13 @@ all:
     germany: {ansible_host: 127.0.0.1, trust_ipv4: 10.53.0.12, trust_ipv6: "fd53::12"}
     verifier: {ansible_host: 127.0.0.1, trust_ipv4: 10.53.0.14}
     supplier1: {ansible_host: 127.0.0.1, trust_ipv4: 10.53.0.16}
-nameserver:
+nameservers:
   hosts: {tld: {}, germany: {}}
-resolver:
+resolvers:
   hosts: {verifier: {}}
-verifier:
+verifiers:
   hosts: {verifier: {}}
-supplier:
+suppliers:
   hosts: {supplier1: {}}
 """
 
@@ -177,7 +177,7 @@ def test_all_problems_are_told_a_line_each_and_nothing_is_written(controller: Co
         "group_vars/all/trust.yml: trust_ntp_servers: its template cannot be resolved: 'clock' is undefined;"
         " define what it names",
         "group_vars/all/trust.yml: trust_negative_ttl: 900 is more than trust_ttl (300); lower it",
-        'countries/germany.yml: nameserver: "nobody" is not an inventory host in group nameserver;'
+        'countries/germany.yml: nameserver: "nobody" is not an inventory host in group nameservers;'
         " known: germany, tld",
         "countries/germany.yml: sensor: is not a known key; known: nameserver, sensors",
     ):
