@@ -11,17 +11,15 @@ import ipaddress
 import json
 import os
 import re
-import socket
-import struct
 import tempfile
 import time
 import traceback
 import zlib
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BufferedIOBase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +34,15 @@ try:
     import dns.rdata
     import dns.rdataclass
     import dns.rdatatype
-    import dns.rrset
     import dns.tsig
     import dns.update
     import dns.xfr
     from dns.transaction import Transaction, TransactionManager
+    from dns.tsig import Key
 except ImportError:
     # Check mode must work on a host that has yet to get the package.
     DNSPYTHON_ERROR = traceback.format_exc()
-    Transaction = TransactionManager = object  # type: ignore[misc, assignment]
+    Key = Transaction = TransactionManager = object  # type: ignore[misc, assignment]
 else:
     DNSPYTHON_ERROR = ""
 
@@ -177,9 +175,6 @@ TIMEOUT = 60.0
 SMALL_ZONE = 10
 """Below this many names a percentage says little, and the removal limit does not apply."""
 
-FEW = 1000
-"""Up to this many changed lines are put into a sorted list one by one."""
-
 UNOWNABLE = frozenset(
     {"SOA", "DS", "RRSIG", "NSEC", "NSEC3", "NSEC3PARAM", "DNSKEY", "CDS", "CDNSKEY", "TYPE65534", "ANY"}
 )
@@ -193,8 +188,12 @@ class NotServedError(ZoneError):
     """The host does not serve the zone (yet), or not to us."""
 
 
+class UnusableError(ZoneError):
+    """The name server sent what does not answer the question."""
+
+
 class MismatchError(Exception):
-    """A transfer does not fit the snapshot it starts from, or is malformed."""
+    """A transfer does not fit the snapshot it starts from, or is not signed as it must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +205,9 @@ class Snapshot:
 
     def at(self, owner: str) -> list[str]:
         """The lines of one owner name."""
-        prefix = f"{owner} "
-        start = end = bisect_left(self.lines, prefix)
-        while end < len(self.lines) and self.lines[end].startswith(prefix):
-            end += 1
+        # The character after the space, so that all lines of the owner lie between.
+        start, end = (bisect_left(self.lines, owner + following) for following in " !")
         return list(self.lines[start:end])
-
-    def has(self, line: str) -> bool:
-        index = bisect_left(self.lines, line)
-        return index < len(self.lines) and self.lines[index] == line
 
 
 UNKNOWN = Snapshot(None, ())
@@ -252,12 +245,9 @@ def read_records(path: Path) -> list[str]:
         content = path.read_bytes()
         if content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
-        lines = content.decode("utf-8").split("\n")
+        return content.decode("utf-8").splitlines()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ZoneError(f"The record file {path} cannot be read ({error}): write it anew.") from error
-    if lines and not lines[-1]:
-        lines.pop()
-    return lines
 
 
 def type_of(line: str) -> str:
@@ -271,41 +261,10 @@ def unit_of(line: str, zone: str) -> str:
     return "@" if owner == zone else owner.removesuffix(f".{zone}").rpartition(".")[2]
 
 
-def difference(live: Sequence[str], wanted: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Lines to add to `live` (sorted, unique) and to remove from it, both sorted, to get `wanted`.
-
-    Large zones differ in few lines: what they share at both ends is compared in blocks, at the speed of C.
-    """
-    step = 1024
-    end = min(len(live), len(wanted))
-    start = 0
-    while start + step <= end and live[start : start + step] == wanted[start : start + step]:
-        start += step
-    tail = 0
-    while tail + step <= end - start and (
-        live[len(live) - tail - step : len(live) - tail]
-        == wanted[len(wanted) - tail - step : len(wanted) - tail]
-    ):
-        tail += step
-    old = set(live[start : len(live) - tail])
-    new = set(wanted[start : len(wanted) - tail])
-    shared = Snapshot(None, live)
-    # A line given twice may have its twin in a part that was not compared.
-    return sorted(line for line in new - old if not shared.has(line)), sorted(old - new)
-
-
-def changed(lines: Sequence[str], added: set[str], removed: set[str]) -> Sequence[str]:
-    """Sorted lines with some added and removed, quick for few and for many."""
-    if not added and not removed:
-        return lines
-    if len(added) + len(removed) > FEW:
-        return sorted([line for line in lines if line not in removed] + list(added))
-    result = list(lines)
-    for line in removed:
-        del result[bisect_left(result, line)]
-    for line in added:
-        insort(result, line)
-    return result
+def difference(live: Iterable[str], wanted: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Lines to add to `live` and to remove from it, both sorted, to get `wanted`."""
+    old, new = set(live), set(wanted)
+    return sorted(new - old), sorted(old - new)
 
 
 # --- the delegations' DS records ---
@@ -325,7 +284,7 @@ def delegated(task: Task) -> dict[str, str]:
 
 
 def with_ds(task: Task, live: Snapshot) -> tuple[list[str], list[str]]:
-    """The wanted lines including the DS that stay or are bootstrapped, sorted, and warnings.
+    """The wanted lines including the DS that stay or are bootstrapped, and warnings.
 
     DS that are live stay, as CDS polling may have changed them since (RFC 7344), as long as one is of the
     child's keys. DS of children that are no longer delegated are not wanted, so that they go.
@@ -353,7 +312,7 @@ def with_ds(task: Task, live: Snapshot) -> tuple[list[str], list[str]]:
             # Its keys may be made by the very run that is being checked.
             warnings.append(problem)
         extra += published or given
-    return sorted([*task.lines, *extra]) if extra else list(task.lines), warnings
+    return [*task.lines, *extra], warnings
 
 
 def check_chain(child: str, published: Sequence[str], given: Sequence[str]) -> None:
@@ -376,13 +335,11 @@ def check_chain(child: str, published: Sequence[str], given: Sequence[str]) -> N
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line, parsed; `text` and `size` (octets) are of the rdata, kept as they are dear to compute."""
+    """One line, parsed; `size` is the octets of its rdata."""
 
     name: dns.name.Name
     ttl: int
-    rdtype: dns.rdatatype.RdataType
     rdata: dns.rdata.Rdata
-    text: str
     size: int
 
 
@@ -426,7 +383,7 @@ def parse(line: str, zone: dns.name.Name, types: Iterable[str]) -> Record:
         kind = dns.rdatatype.from_text(rdtype)
         name = dns.name.from_text(owner, None)
         rdata = dns.rdata.from_text(dns.rdataclass.IN, kind, text)
-        record = Record(name, int(ttl), kind, rdata, text, len(rdata.to_wire() or b""))
+        record = Record(name, int(ttl), rdata, len(rdata.to_wire() or b""))
     except (ValueError, dns.exception.DNSException) as error:
         raise ZoneError(
             f"The record file has a line that is no record, {line!r} ({error}): write 'owner ttl TYPE rdata'."
@@ -452,20 +409,19 @@ def change_of(before: Sequence[Record], remove: Sequence[Record], add: Sequence[
     An added record gives its TTL to the whole RRset (RFC 2136, section 3.4.2.2), so that a record that only
     gets another TTL is added again and not removed.
     """
-    kept = {record.text for record in add}
-    gone = {(record.ttl, record.text) for record in remove}
-    ttls = {r.ttl for r in add} | {r.ttl for r in before if (r.ttl, r.text) not in gone}
-    record = (*add, *remove)[0]
+    kept = [record.rdata for record in add]
+    ttls = {record.ttl for record in add} | {record.ttl for record in before if record not in remove}
+    first = (*add, *remove)[0]
     if len(ttls) > 1:
         raise ZoneError(
-            f"The record file gives {record.name} {dns.rdatatype.to_text(record.rdtype)} the TTLs "
+            f"The record file gives {first.name} {dns.rdatatype.to_text(first.rdata.rdtype)} the TTLs "
             f"{', '.join(map(str, sorted(ttls)))}: use one (RFC 2181, section 5.2)."
         )
     return Change(
-        record.name,
-        record.rdtype,
+        first.name,
+        first.rdata.rdtype,
         tuple(before),
-        tuple(r for r in remove if r.text not in kept),
+        tuple(record for record in remove if record.rdata not in kept),
         tuple(add),
     )
 
@@ -501,7 +457,7 @@ def make_unit(
     for position, lines in ((0, removed), (1, added)):
         for line in lines:
             record = parse(line, zone, types)
-            rrsets[record.name, record.rdtype][position].append(record)
+            rrsets[record.name, record.rdata.rdtype][position].append(record)
     changes = []
     for (name, rdtype), (remove, add) in sorted(rrsets.items()):
         kind = dns.rdatatype.to_text(rdtype)
@@ -564,9 +520,11 @@ class ShadowManager(TransactionManager):
         self.zone = zone
         self.types = frozenset(dns.rdatatype.from_text(text) for text in types)
         self.base = base
-        self.committed: ShadowTransaction | None = None
+        self.begun = False
+        self.result = base
 
     def writer(self, replacement: bool = False) -> ShadowTransaction:
+        self.begun = True
         return ShadowTransaction(self, UNKNOWN if replacement else self.base)
 
     def origin_information(self) -> tuple[dns.name.Name, bool, dns.name.Name]:
@@ -582,36 +540,26 @@ class ShadowTransaction(Transaction):
     def __init__(self, manager: ShadowManager, base: Snapshot) -> None:
         super().__init__(manager)
         self.shadow = manager
-        self.base = base
         self.serial = base.serial
-        self.added: set[str] = set()
-        self.removed: set[str] = set()
+        # Ordered, as what stays in order is soon sorted again.
+        self.lines = dict.fromkeys(base.lines)
 
     def _lines(self, name: dns.name.Name, rdataset: Any) -> Iterator[str]:
         if rdataset.rdtype in self.shadow.types and name.is_subdomain(self.shadow.zone):
             for rdata in rdataset:
                 yield line_of(name, rdataset.ttl, rdata)
 
-    def _holds(self, line: str) -> bool:
-        return line in self.added or (self.base.has(line) and line not in self.removed)
-
     def add(self, *args: Any) -> None:
         for line in self._lines(*args):
-            if self._holds(line):
+            if line in self.lines:
                 raise MismatchError(f"{line} is there already")
-            if line in self.removed:
-                self.removed.remove(line)
-            else:
-                self.added.add(line)
+            self.lines[line] = None
 
     def delete_exact(self, *args: Any) -> None:
         for line in self._lines(*args):
-            if not self._holds(line):
+            if line not in self.lines:
                 raise MismatchError(f"{line} is not there")
-            if line in self.added:
-                self.added.remove(line)
-            else:
-                self.removed.add(line)
+            del self.lines[line]
 
     def replace(self, *args: Any) -> None:
         """Take the serial: a transfer replaces nothing but the SOA."""
@@ -619,70 +567,25 @@ class ShadowTransaction(Transaction):
 
     def _end_transaction(self, commit: bool) -> None:
         if commit:
-            self.shadow.committed = self
-
-    def snapshot(self) -> Snapshot:
-        """The base with the changes."""
-        return Snapshot(self.serial, changed(self.base.lines, self.added, self.removed))
+            self.shadow.result = Snapshot(self.serial, sorted(self.lines))
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Where the TSIG record of a message starts, and what it says."""
+class TransferKey(Key):
+    """A TSIG key for one transfer, whose first message must be signed (RFC 8945, section 5.3.1).
 
-    start: int
-    owner: dns.name.Name
-    rdata: dns.rdata.Rdata
-
-
-def after_name(wire: bytes, offset: int) -> int:
-    """The offset after the name at `offset` (RFC 1035, section 4.1.4)."""
-    while (length := wire[offset]) and length < 0xC0:
-        offset += length + 1
-    return offset + (2 if length else 1)
-
-
-def thinned(
-    wire: bytes, types: frozenset[dns.rdatatype.RdataType]
-) -> tuple[dns.message.Message, Signature | None]:
-    """One message of a transfer with only the answers of some types, each an RRset of its own, in order.
-
-    Three of four records of a signed zone are RRSIG and NSEC. Skipping them unread makes a transfer several
-    times faster than dns.message.from_wire would.
+    dnspython checks that itself only since 2.9. Before, it takes unsigned messages ahead of the first signed
+    one, so that a forger who has some signed end of the answer could put what he likes in front of it.
     """
-    message = dns.message.QueryMessage()
-    signature = None
-    try:
-        message.id, message.flags, questions, answers, *more = struct.unpack_from("!6H", wire)
-        offset = 12
-        for _ in range(questions):
-            offset = after_name(wire, offset) + 4
-        for index in range(answers + sum(more)):
-            start = offset
-            offset = after_name(wire, start)
-            rdtype, rdclass, ttl, length = struct.unpack_from("!HHIH", wire, offset)
-            offset += 10
-            if rdtype in types and index < answers:
-                rdata = dns.rdata.from_wire(rdclass, rdtype, wire, offset, length)
-                message.answer.append(dns.rrset.from_rdata(dns.name.from_wire(wire, start)[0], ttl, rdata))
-            elif rdtype == dns.rdatatype.TSIG:
-                rdata = dns.rdata.from_wire(rdclass, rdtype, wire, offset, length)
-                signature = Signature(start, dns.name.from_wire(wire, start)[0], rdata)
-            offset += length
-    except (IndexError, struct.error) as error:
-        raise MismatchError("a message is cut short") from error
-    if offset != len(wire) or (signature and more[1] == 0):
-        raise MismatchError("a message has more or less than its header says")
-    return message, signature
 
+    def __init__(self, key: dns.tsig.Key, manager: ShadowManager) -> None:
+        super().__init__(key.name, key.secret, key.algorithm)
+        self.manager = manager
 
-def read_message(stream: BufferedIOBase) -> bytes:
-    """The next message on a TCP connection (RFC 1035, section 4.2.2)."""
-    head = stream.read(2)
-    wire = stream.read(int.from_bytes(head, "big"))
-    if len(head) < 2 or len(wire) < int.from_bytes(head, "big"):
-        raise EOFError("closed")
-    return wire
+    def __call__(self, message: dns.message.Message, _name: dns.name.Name) -> dns.tsig.Key:
+        """What dnspython asks for the key of each signature, before it takes the message's records."""
+        if self.manager.begun and message.tsig_ctx is None:
+            raise MismatchError("the first message is not signed")
+        return self
 
 
 class Server:
@@ -703,7 +606,7 @@ class Server:
         The same object is returned when the zone's serial has not changed.
         """
         if seen.serial is not None:
-            with contextlib.suppress(dns.exception.FormError, MismatchError):
+            with contextlib.suppress(UnusableError):
                 return self._transfer(seen)
         # Nothing was seen, or something that never was: another zone of this name, or a damaged state.
         return self._transfer(UNKNOWN)
@@ -711,84 +614,21 @@ class Server:
     def _transfer(self, seen: Snapshot) -> Snapshot:
         manager = ShadowManager(self.zone, self.types, seen)
         # To dnspython a serial of 0 means to look one up, None a full transfer.
-        query, _ = dns.xfr.make_query(manager, serial=seen.serial or None, keyring=self.key)
-        try:
-            with self._exchange(dns.xfr.TransferError, dns.exception.FormError, MismatchError):
-                self._receive(query, manager, seen.serial or None)
-        except dns.xfr.TransferError as error:
-            raise self._refusal("a zone transfer", error.rcode) from error
-        except (dns.exception.FormError, MismatchError) as error:
-            if seen.serial is not None:
-                raise
-            raise ZoneError(
-                f"{self._place()} sent an unusable zone transfer ({error}): see its log."
-            ) from error
-        return manager.committed.snapshot() if manager.committed else seen
-
-    def _receive(self, query: dns.message.Message, manager: ShadowManager, serial: int | None) -> None:
-        """Send the query of a transfer, and feed what is answered to dnspython's state machine.
-
-        A message between the first and the last may be unsigned, as the next signature covers it
-        (RFC 8945, section 5.3.1).
-        """
-        wire = query.to_wire()
-        kept = manager.types | {dns.rdatatype.SOA}
-        context = signature = None
-        done = False
-        with (
-            socket.create_connection((self.address, self.port), TIMEOUT) as connection,
-            connection.makefile("rb") as stream,
-            dns.xfr.Inbound(manager, query.question[0].rdtype, serial) as inbound,
-        ):
-            connection.sendall(struct.pack("!H", len(wire)) + wire)
-            while not done:
-                wire = read_message(stream)
-                message, signature = thinned(wire, kept)
-                if signature:
-                    context = dns.tsig.validate(  # type: ignore[no-untyped-call]
-                        wire,
-                        self.key,
-                        signature.owner,
-                        signature.rdata,
-                        int(time.time()),
-                        query.mac,
-                        signature.start,
-                        context,
-                        True,
-                    )
-                elif context is None:
-                    self._check_unsigned(message)
-                else:
-                    context.update(wire)
-                if message.id != query.id:
-                    raise MismatchError("the answer is to another query")
-                done = inbound.process_message(message)
-        if signature is None:
-            raise MismatchError("the last message is not signed")
-
-    def _check_unsigned(self, message: dns.message.Message) -> None:
-        """An unsigned first message can only be a refusal."""
-        if message.rcode() == dns.rcode.NOERROR:
-            raise MismatchError("the first message is not signed")
+        query, _ = dns.xfr.make_query(
+            manager, serial=seen.serial or None, keyring=TransferKey(self.key, manager)
+        )
+        with self._exchange():
+            dns.query.inbound_xfr(self.address, manager, query, self.port, timeout=TIMEOUT)
+        return manager.result
 
     def update(self, message: dns.update.UpdateMessage) -> bool:
         """Send an update; False says that a prerequisite did not hold and nothing was changed."""
-        try:
-            with self._exchange(dns.exception.TooBig):
-                answer = dns.query.tcp(message, self.address, port=self.port, timeout=TIMEOUT)
-        except dns.exception.TooBig as error:
-            raise ZoneError(
-                f"The records of one name in {self.zone} do not fit in a DNS message of 64 KiB: reduce them."
-            ) from error
+        with self._exchange():
+            answer = dns.query.tcp(message, self.address, port=self.port, timeout=TIMEOUT)
         rcode = answer.rcode()
         if not answer.had_tsig and rcode not in {dns.rcode.REFUSED, dns.rcode.NOTAUTH}:
             raise ZoneError(f"{self._place()} sent an unsigned answer: find out who answers there.")
-        if rcode in {
-            dns.rcode.YXRRSET,
-            dns.rcode.NXRRSET,
-            dns.rcode.YXDOMAIN,
-            dns.rcode.NXDOMAIN,
-        }:
+        if rcode in {dns.rcode.YXRRSET, dns.rcode.NXRRSET}:
             return False
         if rcode != dns.rcode.NOERROR:
             raise self._refusal("an update", rcode)
@@ -805,14 +645,18 @@ class Server:
         )
 
     @contextlib.contextmanager
-    def _exchange(self, *expected: type[Exception]) -> Iterator[None]:
-        """Count and time one exchange, and turn what goes wrong, except the expected, into sentences."""
+    def _exchange(self) -> Iterator[None]:
+        """Count and time one exchange, and turn what goes wrong into sentences."""
         started = time.monotonic()
         self.messages += 1
         try:
             yield
-        except expected:
-            raise
+        except dns.xfr.TransferError as error:
+            raise self._refusal("a zone transfer", error.rcode) from error
+        except dns.exception.TooBig as error:
+            raise ZoneError(
+                f"The records of one name in {self.zone} do not fit in a DNS message of 64 KiB: reduce them."
+            ) from error
         except ConnectionRefusedError as error:
             raise NotServedError(f"{self._place()} does not answer: start it, then run again.") from error
         except dns.tsig.PeerBadKey as error:
@@ -833,11 +677,12 @@ class Server:
                 f"{self._place()} did not answer within {TIMEOUT:.0f} s: see its log, then run again."
             ) from error
         except (OSError, EOFError) as error:
+            reason = str(error) or "closed"
             raise ZoneError(
-                f"{self._place()} broke the connection ({error or 'closed'}): see its log, then run again."
+                f"{self._place()} broke the connection ({reason}): see its log, then run again."
             ) from error
-        except dns.exception.DNSException as error:
-            raise ZoneError(f"{self._place()} sent an unusable answer ({error}): see its log.") from error
+        except (dns.exception.DNSException, MismatchError) as error:
+            raise UnusableError(f"{self._place()} sent an unusable answer ({error}): see its log.") from error
         finally:
             self.seconds += time.monotonic() - started
 
@@ -922,40 +767,27 @@ def without_zone(task: Task) -> Outcome:
 def load_state(path: Path, zone: str, types: Iterable[str]) -> Snapshot:
     """What the last run saw; unknown where there is no usable state of this zone and these types."""
     try:
-        head, _, body = path.read_bytes().partition(b"\n")
-        header = json.loads(head)
-        expected = {
-            "zone": zone,
-            "types": sorted(types),
-            "serial": header["serial"],
-            "crc32": zlib.crc32(body),
-        }
-        if header != expected or not isinstance(header["serial"], int):
-            return UNKNOWN
-        return Snapshot(header["serial"], body.decode("utf-8").split("\n")[:-1])
+        state = json.loads(path.read_bytes())
+        if (state["zone"], state["types"]) == (zone, sorted(types)) and isinstance(state["serial"], int):
+            return Snapshot(state["serial"], state["lines"])
     except (OSError, ValueError, KeyError, TypeError):
-        return UNKNOWN
+        pass
+    return UNKNOWN
 
 
 def save_state(path: Path, zone: str, types: Iterable[str], snapshot: Snapshot) -> None:
     """Replace the state in one step.
 
-    It is not synced to the medium: a file that a power cut has torn does not match its checksum and is
-    begun anew, which costs one full transfer.
+    It is not synced to the medium: a file that a power cut has torn is no JSON and is begun anew, which costs
+    one full transfer.
     """
-    body = "".join(f"{line}\n" for line in snapshot.lines).encode("utf-8")
-    header = {
-        "zone": zone,
-        "types": sorted(types),
-        "serial": snapshot.serial,
-        "crc32": zlib.crc32(body),
-    }
+    state = {"zone": zone, "types": sorted(types), "serial": snapshot.serial, "lines": snapshot.lines}
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(json.dumps(header).encode("utf-8") + b"\n" + body)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(json.dumps(state))
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -1056,17 +888,6 @@ def server_of(params: Mapping[str, Any], task: Task) -> Server:
     )
 
 
-def reconcile_with_state(task: Task, server: Server, path: Path) -> Outcome:
-    """Reconcile from what the last run saw, and keep what this one sees."""
-
-    def save(live: Snapshot) -> None:
-        save_state(path, task.zone, server.types, live)
-
-    normal = {name: tuple(map(normal_ds, rdatas)) for name, rdatas in task.delegations.items()}
-    seen = load_state(path, task.zone, server.types)
-    return reconcile(replace(task, delegations=normal), server, seen, save)
-
-
 def run(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
     """What the module returns, for parameters that have passed its argument_spec.
 
@@ -1077,7 +898,11 @@ def run(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
     server = None
     try:
         server = server_of(params, task)
-        outcome = reconcile_with_state(task, server, Path(params["state_file"]))
+        normal = {name: tuple(map(normal_ds, rdatas)) for name, rdatas in task.delegations.items()}
+        state = Path(params["state_file"]), task.zone, server.types
+        outcome = reconcile(
+            replace(task, delegations=normal), server, load_state(*state), partial(save_state, *state)
+        )
     except NotServedError:
         if not check:
             raise
@@ -1089,18 +914,13 @@ def run(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
         "serial": outcome.serial,
         "messages": server.messages if server else 0,
         "dns_seconds": round(server.seconds, 6) if server else 0.0,
-        "diff": diff_of(task, outcome),
+        "diff": {
+            "before_header": task.zone,
+            "after_header": task.zone,
+            "before": "".join(f"{line}\n" for line in outcome.removed),
+            "after": "".join(f"{line}\n" for line in outcome.added),
+        },
         "warnings": list(outcome.warnings),
-    }
-
-
-def diff_of(task: Task, outcome: Outcome) -> dict[str, str]:
-    """The changed records in the form that --diff shows."""
-    return {
-        "before_header": task.zone,
-        "after_header": task.zone,
-        "before": "".join(f"{line}\n" for line in outcome.removed),
-        "after": "".join(f"{line}\n" for line in outcome.added),
     }
 
 

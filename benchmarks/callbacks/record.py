@@ -45,7 +45,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """Keep the figures of a reconciled zone."""
         if result.task.action == "trust_zone":
             keys = ("added", "removed", "messages", "dns_seconds")
-            self._zones.append({key: result.result.get(key) for key in keys})
+            figures = {key: result.result.get(key) for key in keys}
+            self._zones.append({"zone": result.result["zone"]["name"], **figures})
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Write everything."""

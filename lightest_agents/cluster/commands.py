@@ -13,6 +13,7 @@ from lightest_agents.cluster.ssh import Machine, RemoteCommandError, machines
 from lightest_agents.cluster.walk import read_name, walk_chain
 from lightest_agents.errors import InventoryError
 from lightest_agents.fleet import Fleet
+from lightest_agents.fleet.model import Group
 from lightest_agents.trust import names
 
 _ANCHOR_FILE = "/etc/unbound/trust-anchor.key"
@@ -97,17 +98,17 @@ def _read_anchor(machine: Machine) -> tuple[DS, ...]:
 
 
 def _resolver_host(inventory: Inventory, source: str | None) -> str:
-    resolvers = inventory.groups.get("resolvers", ())
+    resolvers = inventory.groups.get(Group.RESOLVER, ())
     if source is not None:
         _check_host(inventory, source)
         if source not in resolvers:
             raise InventoryError(
-                f"{source} runs no resolver; group resolvers has {', '.join(resolvers) or 'no host'}"
+                f"{source} runs no resolver; group {Group.RESOLVER} has {', '.join(resolvers) or 'no host'}"
             )
         return source
-    candidates = [host for host in inventory.groups.get("verifiers", ()) if host in resolvers] or resolvers
+    candidates = [host for host in inventory.groups.get(Group.VERIFIER, ()) if host in resolvers] or resolvers
     if not candidates:
-        raise InventoryError("the inventory has no host in group resolvers, so there is no resolver to ask")
+        raise InventoryError(f"no host is in group {Group.RESOLVER}, so there is no resolver to ask")
     return candidates[0]
 
 

@@ -27,6 +27,7 @@ from lightest_agents.cluster.chain import (
 from lightest_agents.cluster.questions import Answer, Ask, asker
 from lightest_agents.cluster.ssh import Machine, in_parallel
 from lightest_agents.errors import LightestError
+from lightest_agents.fleet.model import Group
 
 MAX_CLOCK_ERROR = 2.0
 """Seconds a host's clock may be off."""
@@ -39,7 +40,7 @@ MIN_SIGNATURE_LIFE = timedelta(days=3)
 
 _RESIGN_GRACE = timedelta(hours=1)
 _EVERYWHERE = ("ssh", "nftables", "systemd-timesyncd")
-_BY_GROUP: Mapping[str, tuple[str, ...]] = {"nameservers": ("named",), "resolvers": ("unbound",)}
+_BY_GROUP: Mapping[str, tuple[str, ...]] = {Group.NAMESERVER: ("named",), Group.RESOLVER: ("unbound",)}
 _GOOD_STATES = ("active", "not possible")
 
 

@@ -86,6 +86,6 @@ def pointer(name: dns.name.Name) -> dns.name.Name:
         NameRefusedError: the result would exceed 255 octets.
     """
     try:
-        return _POINTER_PREFIX + name
+        return _POINTER_PREFIX.concatenate(name)
     except dns.exception.DNSException as error:
         raise NameRefusedError(f"{name} is too long to carry _scheme._trust records") from error

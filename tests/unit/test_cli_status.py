@@ -45,7 +45,7 @@ def host(**changes: Any) -> list[str]:
         "anchor": None,
         "zones": {},
     }
-    return read_probe("germany", "192.0.2.1", ("nameserver",), found | changes, 1000.0, 1000.4).problems()
+    return read_probe("germany", "192.0.2.1", ("nameservers",), found | changes, 1000.0, 1000.4).problems()
 
 
 def zone(**changes: Any) -> list[str]:
@@ -95,7 +95,7 @@ def test_a_host_that_is_down_has_that_problem_only() -> None:
 
 
 def test_services_follow_from_the_groups() -> None:
-    assert services_of(("nameserver", "resolver", "sensor")) == (
+    assert services_of(("nameservers", "resolvers", "sensors")) == (
         "named",
         "unbound",
         "ssh",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trust_inventory import records_folder
+
+from action_plugins.trust_inventory import records_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
 
