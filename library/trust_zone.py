@@ -192,10 +192,6 @@ class UnusableError(ZoneError):
     """The name server sent what does not answer the question."""
 
 
-class MismatchError(Exception):
-    """A transfer does not fit the snapshot it starts from, or is not signed as it must be."""
-
-
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The kept records of a zone at one serial, as sorted lines `owner ttl TYPE rdata`."""
@@ -298,10 +294,10 @@ def with_ds(task: Task, live: Snapshot) -> tuple[list[str], list[str]]:
             )
     extra, warnings = [], []
     for child, ttl in children.items():
-        given = [f"{child} {ttl} DS {rdata}" for rdata in task.delegations.get(child, ())]
+        given = task.delegations.get(child, ())
         published = [line for line in live.at(child) if type_of(line) == "DS"]
         if published:
-            check_chain(child, published, given)
+            check_chain(child, {line.split(" ", 3)[3] for line in published}, set(given))
         elif not given:
             problem = (
                 f"No DS of {child} is known and {task.zone} has none, so the chain of trust would end there: "
@@ -311,18 +307,14 @@ def with_ds(task: Task, live: Snapshot) -> tuple[list[str], list[str]]:
                 raise ZoneError(problem)
             # Its keys may be made by the very run that is being checked.
             warnings.append(problem)
-        extra += published or given
+        extra += published or [f"{child} {ttl} DS {rdata}" for rdata in given]
     return [*task.lines, *extra], warnings
 
 
-def check_chain(child: str, published: Sequence[str], given: Sequence[str]) -> None:
+def check_chain(child: str, published: set[str], given: set[str]) -> None:
     """Refuse to go on where no published DS is of a key the child has."""
-
-    def rdata(line: str) -> str:
-        return line.split(" ", 3)[3]
-
-    if given and not {rdata(line) for line in published} & {rdata(line) for line in given}:
-        tags = ", ".join(sorted({rdata(line).split(" ")[0] for line in published}))
+    if given and not published & given:
+        tags = ", ".join(sorted({rdata.split(" ")[0] for rdata in published}))
         raise ZoneError(
             f"The chain of trust to {child} is broken: its DS (key tag {tags}) match none of its keys. "
             f"Restore the keys of {child} from the backup; only if they are lost for good, delete its DS "
@@ -440,10 +432,9 @@ def plan(
     """The difference as units, those that only lose records last."""
     text = zone.to_text()
     units: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    for line in added:
-        units[unit_of(line, text)][0].append(line)
-    for line in removed:
-        units[unit_of(line, text)][1].append(line)
+    for position, lines in enumerate((added, removed)):
+        for line in lines:
+            units[unit_of(line, text)][position].append(line)
     order = sorted(units, key=lambda label: (not units[label][0], label))
     return [make_unit(live, *units[label], zone, types) for label in order]
 
@@ -454,7 +445,7 @@ def make_unit(
     """One unit, its changes ordered by name and type."""
     rrsets: dict[tuple[dns.name.Name, dns.rdatatype.RdataType], tuple[list[Record], list[Record]]]
     rrsets = defaultdict(lambda: ([], []))
-    for position, lines in ((0, removed), (1, added)):
+    for position, lines in enumerate((removed, added)):
         for line in lines:
             record = parse(line, zone, types)
             rrsets[record.name, record.rdata.rdtype][position].append(record)
@@ -535,7 +526,11 @@ class ShadowManager(TransactionManager):
 
 
 class ShadowTransaction(Transaction):
-    """The changes of one transfer; only what dnspython's transfers call is there."""
+    """One transfer; only what dnspython's transfers call is there.
+
+    Raises:
+        ValueError: the transfer does not fit the snapshot it starts from.
+    """
 
     def __init__(self, manager: ShadowManager, base: Snapshot) -> None:
         super().__init__(manager)
@@ -552,13 +547,13 @@ class ShadowTransaction(Transaction):
     def add(self, *args: Any) -> None:
         for line in self._lines(*args):
             if line in self.lines:
-                raise MismatchError(f"{line} is there already")
+                raise ValueError(f"{line} is there already")
             self.lines[line] = None
 
     def delete_exact(self, *args: Any) -> None:
         for line in self._lines(*args):
             if line not in self.lines:
-                raise MismatchError(f"{line} is not there")
+                raise ValueError(f"{line} is not there")
             del self.lines[line]
 
     def replace(self, *args: Any) -> None:
@@ -584,7 +579,7 @@ class TransferKey(Key):
     def __call__(self, message: dns.message.Message, _name: dns.name.Name) -> dns.tsig.Key:
         """What dnspython asks for the key of each signature, before it takes the message's records."""
         if self.manager.begun and message.tsig_ctx is None:
-            raise MismatchError("the first message is not signed")
+            raise ValueError("the first message is not signed")
         return self
 
 
@@ -627,21 +622,22 @@ class Server:
             answer = dns.query.tcp(message, self.address, port=self.port, timeout=TIMEOUT)
         rcode = answer.rcode()
         if not answer.had_tsig and rcode not in {dns.rcode.REFUSED, dns.rcode.NOTAUTH}:
-            raise ZoneError(f"{self._place()} sent an unsigned answer: find out who answers there.")
+            raise self._failure("sent an unsigned answer: find out who answers there.")
         if rcode in {dns.rcode.YXRRSET, dns.rcode.NXRRSET}:
             return False
         if rcode != dns.rcode.NOERROR:
             raise self._refusal("an update", rcode)
         return True
 
-    def _place(self) -> str:
-        return f"The name server at {self.address} port {self.port}"
+    def _failure(self, what: str, kind: type[ZoneError] = ZoneError) -> ZoneError:
+        return kind(f"The name server at {self.address} port {self.port} {what}")
 
     def _refusal(self, what: str, rcode: dns.rcode.Rcode) -> ZoneError:
         kind = NotServedError if rcode in {dns.rcode.REFUSED, dns.rcode.NOTAUTH} else ZoneError
-        return kind(
-            f"{self._place()} answered {dns.rcode.to_text(rcode)} to {what} of {self.zone} signed with "
-            f"{self.key.name}: check that it serves the zone and grants this key transfers and updates."
+        return self._failure(
+            f"answered {dns.rcode.to_text(rcode)} to {what} of {self.zone} signed with {self.key.name}: "
+            "check that it serves the zone and grants this key transfers and updates.",
+            kind,
         )
 
     @contextlib.contextmanager
@@ -658,31 +654,28 @@ class Server:
                 f"The records of one name in {self.zone} do not fit in a DNS message of 64 KiB: reduce them."
             ) from error
         except ConnectionRefusedError as error:
-            raise NotServedError(f"{self._place()} does not answer: start it, then run again.") from error
+            raise self._failure("does not answer: start it, then run again.", NotServedError) from error
         except dns.tsig.PeerBadKey as error:
-            raise NotServedError(
-                f"{self._place()} does not know the key {self.key.name}: add it to its configuration."
-            ) from error
+            what = f"does not know the key {self.key.name}: add it to its configuration."
+            raise self._failure(what, NotServedError) from error
         except (dns.tsig.PeerBadSignature, dns.tsig.BadSignature) as error:
-            raise ZoneError(
-                f"{self._place()} has another secret for the key {self.key.name}: reload it, or make the "
-                "key file equal to its configuration."
+            raise self._failure(
+                f"has another secret for the key {self.key.name}: reload it, or make the key file equal to "
+                "its configuration."
             ) from error
         except (dns.tsig.PeerBadTime, dns.tsig.BadTime) as error:
-            raise ZoneError(
-                f"{self._place()} and this host disagree about the time: set the clocks, then run again."
-            ) from error
+            what = "and this host disagree about the time: set the clocks, then run again."
+            raise self._failure(what) from error
         except (dns.exception.Timeout, TimeoutError) as error:
-            raise ZoneError(
-                f"{self._place()} did not answer within {TIMEOUT:.0f} s: see its log, then run again."
-            ) from error
+            what = f"did not answer within {TIMEOUT:.0f} s: see its log, then run again."
+            raise self._failure(what) from error
         except (OSError, EOFError) as error:
-            reason = str(error) or "closed"
-            raise ZoneError(
-                f"{self._place()} broke the connection ({reason}): see its log, then run again."
-            ) from error
-        except (dns.exception.DNSException, MismatchError) as error:
-            raise UnusableError(f"{self._place()} sent an unusable answer ({error}): see its log.") from error
+            what = f"broke the connection ({str(error) or 'closed'}): see its log, then run again."
+            raise self._failure(what) from error
+        except (dns.exception.DNSException, ValueError) as error:
+            # ValueError is of our own transaction, and of dnspython 2.3 for an opcode that does not exist.
+            what = f"sent an unusable answer ({error}): see its log."
+            raise self._failure(what, UnusableError) from error
         finally:
             self.seconds += time.monotonic() - started
 
@@ -751,12 +744,10 @@ def check_removals(task: Task, live: Snapshot, wanted: Sequence[str], removed: S
 
 def without_zone(task: Task) -> Outcome:
     """The outcome in check mode where the zone is not served yet: everything would be added."""
-    ttls = delegated(task)
     extra = [
-        f"{child} {ttls[child]} DS {rdata}"
-        for child, rdatas in task.delegations.items()
-        if child in ttls
-        for rdata in rdatas
+        f"{child} {ttl} DS {rdata}"
+        for child, ttl in delegated(task).items()
+        for rdata in task.delegations.get(child, ())
     ]
     return Outcome(sorted({*task.lines, *extra}), (), None)
 

@@ -448,6 +448,35 @@ def test_an_answer_without_its_signature_is_not_believed(
     assert loaded.state.exists() == (known or target == dns.opcode.UPDATE)
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["incremental", "full"])
+@pytest.mark.parametrize("header", [b"", b"\x84", b"\x84\x00", b"\xbc\x00" + b"\xff" * 20])
+def test_rubbish_is_one_sentence(loaded: Operator, header: bytes, known: bool) -> None:
+    if not known:
+        loaded.state.unlink()
+    with (
+        forger(loaded.named, lambda question, _: [question[:2] + header]) as port,
+        pytest.raises(ZoneError, match="unusable answer"),
+    ):
+        loaded.apply(port=port)
+
+
+def test_a_connection_that_breaks_is_one_sentence(loaded: Operator) -> None:
+    with (
+        forger(loaded.named, lambda *_: []) as port,
+        pytest.raises(ZoneError, match=r"broke the connection \(.+\)"),
+    ):
+        loaded.apply(port=port)
+
+
+def test_a_server_that_is_silent_is_one_sentence(loaded: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust_zone, "TIMEOUT", 0.5)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(ZoneError, match="not answer within"),
+    ):
+        loaded.apply(port=silent.getsockname()[1])
+
+
 def test_records_ahead_of_the_first_signature_are_not_believed(loaded: Operator, named: NameServer) -> None:
     """A forger sends records of his own, and then what the server signs for the same question over UDP."""
     seen = trust_zone.load_state(loaded.state, f"{ZONE}.", ["A", "AAAA", "NS", "PTR", "DS"])
