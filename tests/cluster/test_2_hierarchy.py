@@ -52,6 +52,16 @@ def test_a_name_that_is_not_there_is_denied_with_proof(cluster: Cluster, zone: Z
     assert (answer.rcode, answer.authenticated, answer.rrset) == (dns.rcode.NXDOMAIN, True, None)
 
 
+def test_what_is_not_in_the_inventory_is_denied_with_proof(cluster: Cluster) -> None:
+    """A sensor and a country that the scenarios remove are gone for a resolver that had seen them, too."""
+    domain = cluster.fleet.domain
+    gone = {below("india", domain), below("sensor2", below("germany", domain))}
+    gone -= {zone.name for zone in cluster.fleet.zones} | {claim for claim, _scheme in claims(cluster)}
+    for name in gone:
+        answer = cluster.resolve()(pointer(name), PTR)
+        assert (answer.rcode, answer.authenticated) == (dns.rcode.NXDOMAIN, True), name
+
+
 @pytest.mark.on_hosts_of("resolvers")
 @pytest.mark.for_each_zone
 def test_every_resolver_validates_every_zone(cluster: Cluster, name: str, zone: Zone) -> None:
