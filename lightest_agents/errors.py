@@ -42,9 +42,3 @@ class HostUnreachableError(LightestError):
     """A host of the cluster did not answer over SSH."""
 
     reason = "host-unreachable"
-
-
-class ChainBrokenError(LightestError):
-    """A link of the DNSSEC chain is insecure, bogus or missing."""
-
-    reason = "chain-broken"

@@ -36,7 +36,6 @@ class State(Enum):
     OUTSIDE = "points outside"
     FAILED = "refused"
     SILENT = "no answer"
-    UNREACHED = "not reached"
 
 
 class LinkKind(Enum):

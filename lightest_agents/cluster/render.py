@@ -16,7 +16,6 @@ from lightest_agents.cluster.status import HostReport, Status, ZoneReport
 _PLAIN_WIDTH = 240
 _GLYPHS = {
     State.HELD: ("●", "*", "green"),
-    State.UNREACHED: ("·", ".", "dim"),
     State.SILENT: ("◌", "?", "yellow"),
 }
 _BROKEN = ("○", "o", "red")
