@@ -18,6 +18,7 @@ PORTS = {
     "nameservers": {"tcp 53", "udp 53"},
     "resolvers": set[str](),
 }
+FIRST_KEYS = "/IN: could not get zone keys for secure dynamic update"
 SECRETS = "/etc/bind/keys /var/lib/bind/keys /var/lib/lightest"
 
 
@@ -67,7 +68,11 @@ def test_logs_are_free_of_errors(cluster: Cluster, group: str, service: str) -> 
         run = host.check_output(f"systemctl show -P InvocationID {service}")
         since = host.run("cat /run/lightest-attacks-ended").stdout.strip() or "1970-01-01"
         log = host.run(f"journalctl -q -p warning -o cat --since '{since}' _SYSTEMD_INVOCATION_ID={run}")
-        assert log.stdout == "", name
+        lines = log.stdout.splitlines()
+        if cluster.inventory.setting("trust_dnssec")["denial"] == "nsec3":
+            # Asked for NSEC3, BIND looks for keys a moment before it makes a new zone's first ones.
+            lines = [line for line in lines if not line.endswith(FIRST_KEYS)]
+        assert lines == [], name
 
 
 @pytest.mark.on_hosts_of("all")
