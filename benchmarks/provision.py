@@ -2,8 +2,9 @@
 
     python benchmarks/provision.py [--sizes 10 10000 100000]
 
-One lab host plays every role. For each size it is made anew; then `site.yml` runs for the first time, with
-nothing to do, and three times with one more sensor each (medians). Only ratios carry over to other machines.
+One lab host plays every role. For each size it is made anew, with no package cached; then `site.yml` runs
+for the first time, with nothing to do, and three times with one more sensor each (medians). Only ratios carry
+over to other machines.
 """
 
 import argparse
@@ -145,6 +146,8 @@ def sensor(number: int) -> str:
 def measure(inventory: Path, sensors: int) -> Figures:
     """Build a cluster of one host with so many sensors, and grow it."""
     play(inventory, "playbooks/lab_down.yml")
+    shutil.rmtree(inventory.parent / "apt", ignore_errors=True)
+    (inventory.parent / "apt" / "debian13").mkdir(parents=True)
     fleet = inventory / "countries" / "germany.csv"
     fleet.write_text("name,manufacturer,suppliers,ipv4\n" + "".join(map(sensor, range(sensors))))
     play(inventory, "playbooks/lab.yml")
@@ -176,6 +179,8 @@ def prepare(folder: Path) -> Path:
             for line in text.splitlines()
         ]
         path.write_text("\n".join(lines) + "\n")
+    with (inventory / "group_vars" / "all" / "lab.yml").open("a") as settings:
+        settings.write(f"lab_apt_cache: {folder}/apt\n")
     return inventory
 
 

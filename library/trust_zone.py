@@ -205,6 +205,10 @@ class Snapshot:
         start, end = (bisect_left(self.lines, owner + following) for following in " !")
         return list(self.lines[start:end])
 
+    def has(self, line: str) -> bool:
+        index = bisect_left(self.lines, line)
+        return index < len(self.lines) and self.lines[index] == line
+
 
 UNKNOWN = Snapshot(None, ())
 
@@ -512,7 +516,11 @@ class ShadowManager(TransactionManager):
         self.types = frozenset(dns.rdatatype.from_text(text) for text in types)
         self.base = base
         self.begun = False
-        self.result = base
+        self.committed: ShadowTransaction | None = None
+
+    def snapshot(self) -> Snapshot:
+        """What has been received; the base itself where nothing has changed."""
+        return self.committed.snapshot() if self.committed else self.base
 
     def writer(self, replacement: bool = False) -> ShadowTransaction:
         self.begun = True
@@ -535,26 +543,42 @@ class ShadowTransaction(Transaction):
     def __init__(self, manager: ShadowManager, base: Snapshot) -> None:
         super().__init__(manager)
         self.shadow = manager
+        self.base = base
         self.serial = base.serial
-        # Ordered, as what stays in order is soon sorted again.
-        self.lines = dict.fromkeys(base.lines)
+        # Kept beside the base, so that a small transfer into a large zone is small work.
+        self.added: set[str] = set()
+        self.removed: set[str] = set()
+
+    def snapshot(self) -> Snapshot:
+        """The base with the changes."""
+        kept = [line for line in self.base.lines if line not in self.removed]
+        return Snapshot(self.serial, sorted([*kept, *self.added]))
 
     def _lines(self, name: dns.name.Name, rdataset: Any) -> Iterator[str]:
         if rdataset.rdtype in self.shadow.types and name.is_subdomain(self.shadow.zone):
             for rdata in rdataset:
                 yield line_of(name, rdataset.ttl, rdata)
 
+    def _holds(self, line: str) -> bool:
+        return line in self.added or (line not in self.removed and self.base.has(line))
+
     def add(self, *args: Any) -> None:
         for line in self._lines(*args):
-            if line in self.lines:
+            if self._holds(line):
                 raise ValueError(f"{line} is there already")
-            self.lines[line] = None
+            if line in self.removed:
+                self.removed.remove(line)
+            else:
+                self.added.add(line)
 
     def delete_exact(self, *args: Any) -> None:
         for line in self._lines(*args):
-            if line not in self.lines:
+            if not self._holds(line):
                 raise ValueError(f"{line} is not there")
-            del self.lines[line]
+            if line in self.added:
+                self.added.remove(line)
+            else:
+                self.removed.add(line)
 
     def replace(self, *args: Any) -> None:
         """Take the serial: a transfer replaces nothing but the SOA."""
@@ -562,7 +586,7 @@ class ShadowTransaction(Transaction):
 
     def _end_transaction(self, commit: bool) -> None:
         if commit:
-            self.shadow.result = Snapshot(self.serial, sorted(self.lines))
+            self.shadow.committed = self
 
 
 class TransferKey(Key):
@@ -614,7 +638,7 @@ class Server:
         )
         with self._exchange():
             dns.query.inbound_xfr(self.address, manager, query, self.port, timeout=TIMEOUT)
-        return manager.result
+        return manager.snapshot()
 
     def update(self, message: dns.update.UpdateMessage) -> bool:
         """Send an update; False says that a prerequisite did not hold and nothing was changed."""
