@@ -103,11 +103,8 @@ def _country_document(path: Path, file: str, problems: Problems) -> dict[object,
 
 def _yaml_entries(sensors: list[object], file: str, problems: Problems) -> Iterator[Entry]:
     for index, given in enumerate(sensors):
-        try:
-            sensor = SensorShape.model_validate(given)
-        except ValidationError as error:
-            for key, sentence in findings(SensorShape, error):
-                problems.add(file, f"sensors[{index}]{'.' if key else ''}{key}", sentence)
+        sensor = _sensor(given, file, index, problems)
+        if sensor is None:
             continue
         yield Entry(
             origin=Origin(file, index),
@@ -118,6 +115,23 @@ def _yaml_entries(sensors: list[object], file: str, problems: Problems) -> Itera
             ipv4=sensor.ipv4,
             ipv6=sensor.ipv6,
         )
+
+
+def _sensor(given: object, file: str, index: int, problems: Problems) -> SensorShape | None:
+    try:
+        return SensorShape.model_validate(given)
+    except ValidationError as error:
+        for key, sentence in findings(SensorShape, error):
+            problems.add(file, f"sensors[{index}]{'.' if key else ''}{key}", sentence)
+    if not isinstance(given, dict):
+        return None
+    # Where only unknown keys are wrong, the rest is checked further, so that one mistake hides no other.
+    try:
+        return SensorShape.model_validate(
+            {key: given[key] for key in SensorShape.model_fields if key in given}
+        )
+    except ValidationError:
+        return None
 
 
 def _csv_entries(path: Path, problems: Problems) -> Iterator[Entry]:

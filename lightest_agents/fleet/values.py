@@ -1,5 +1,6 @@
 """Checks of single values: labels and addresses."""
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import dns.name
@@ -13,6 +14,8 @@ _RESERVED_LABELS = {
     NAMESERVER_LABEL: "names the zone's own name server",
     names.SCHEME_LABEL: "names a country's scheme zone",
 }
+
+_WHAT_TO_USE = "use a-z, 0-9 and '-', with no '-' at either end"
 
 # What the longest name, `_scheme._trust.<sensor>.trust.<country>.<trust domain>.`, leaves to the trust domain
 # when both labels have 63 octets and the name 255 (RFC 1035, section 2.3.4). So no sensor's name is too long.
@@ -54,10 +57,11 @@ def _broken_rule(text: str) -> str:
     if "*" in text:
         return "has a *, which would answer for every name; use a-z, 0-9 and '-'"
     if text.isascii() and text != text.lower():
-        return f"has upper-case letters; write it as {show(text.lower())}"
+        whole = re.fullmatch(r"[a-z0-9-]+", text.lower())
+        return f"has upper-case letters; {f'write it as {show(text.lower())}' if whole else _WHAT_TO_USE}"
     if len(text) > 63:
         return f"is {len(text)} characters long; a DNS label has at most 63"
-    return "is not a DNS label; use a-z, 0-9 and '-', with no '-' at either end"
+    return f"is not a DNS label; {_WHAT_TO_USE}"
 
 
 def parse_domain(text: str) -> dns.name.Name:

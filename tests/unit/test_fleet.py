@@ -228,6 +228,7 @@ SENSOR_RULES = [
     (sensors(sensor('"@"')), f"{GERMANY}: sensors[0].name: \"@\" has an @, which stands for the zone itself; use a-z, 0-9 and '-'"),
     (sensors(sensor('"*"')), f"{GERMANY}: sensors[0].name: \"*\" has a *, which would answer for every name; use a-z, 0-9 and '-'"),
     (sensors(sensor("Pump")), f'{GERMANY}: sensors[0].name: "Pump" has upper-case letters; write it as "pump"'),
+    (sensors(sensor("Pump_1")), f"{GERMANY}: sensors[0].name: \"Pump_1\" has upper-case letters; use a-z, 0-9 and '-', with no '-' at either end"),
     (sensors(sensor('""')), f'{GERMANY}: sensors[0].name: "" is empty; give a name'),
     (sensors(sensor("_scheme")), f"{GERMANY}: sensors[0].name: \"_scheme\" is not a DNS label; use a-z, 0-9 and '-', with no '-' at either end"),
     (sensors(sensor("pümp")), f"{GERMANY}: sensors[0].name: \"pümp\" is not a DNS label; use a-z, 0-9 and '-', with no '-' at either end"),
@@ -339,6 +340,15 @@ def test_all_problems_are_told_at_once(inventory: Inventory) -> None:
     inventory.csv("d,m,s,nobody,1,2", "d,acme,supplier1,,,")
     inventory.write("countries/stray", "")
     assert len(inventory.problems()) == 1 + 1 + 1 + 1 + 3 + 3 + 5 + 1 + 1, "\n".join(inventory.problems())
+
+
+def test_an_unknown_key_hides_no_other_mistake(inventory: Inventory) -> None:
+    inventory.write(
+        GERMANY,
+        "nameserver: germany\nsensors:\n- {name: trust, manufacturer: acme, suppliers: [nobody], city: bonn}\n",
+    )
+    told = [problem.split(": ")[1] for problem in inventory.problems()]
+    assert told == ["sensors[0].city", "sensors[0].name", "sensors[0].suppliers"]
 
 
 def test_a_wrong_list_of_manufacturers_does_not_make_every_sensor_wrong(inventory: Inventory) -> None:
