@@ -38,7 +38,6 @@ class Run:
     mebibytes: float
     changed: int
     zone: dict[str, Any]
-    reconcile_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +115,7 @@ def play(inventory: Path, playbook: str) -> Run:
         sys.exit(f"{playbook} failed:\n{(inventory / '.log').read_text()[-4000:]}")
     recorded = json.loads(record.read_text())
     zone: dict[str, Any] = next((each for each in recorded["zones"] if each["zone"] == COUNTRY), {})
-    reconcile = next(
-        (
-            s
-            for task, s in recorded["seconds"].items()
-            if task.endswith("Reconcile the zones with the inventory")
-        ),
-        0,
-    )
-    return Run(seconds, peak, recorded["changed"], zone, reconcile)
+    return Run(seconds, peak, recorded["changed"], zone)
 
 
 def named_seconds() -> float:

@@ -1,8 +1,7 @@
-"""Ansible callback: writes how long each task took and what trust_zone returned, as one JSON file."""
+"""Ansible callback: writes what trust_zone returned and how much a play changed, as one JSON file."""
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from ansible.plugins.callback import CallbackBase
 DOCUMENTATION = """
 name: record
 type: aggregate
-short_description: Records task durations and the results of trust_zone
+short_description: Records the results of trust_zone and the number of changes
 description: Writes them to the file that BENCHMARK_RECORD names.
 """
 
@@ -25,21 +24,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self) -> None:
-        """Start the clock."""
+        """Begin with no zone."""
         super().__init__()
-        self._started = time.monotonic()
-        self._task = "start"
-        self._seconds: dict[str, float] = {}
         self._zones: list[dict[str, Any]] = []
-
-    def _next(self, task: str) -> None:
-        now = time.monotonic()
-        self._seconds[self._task] = self._seconds.get(self._task, 0) + now - self._started
-        self._started, self._task = now, task
-
-    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002
-        """One task ends where the next begins."""
-        self._next(task.get_name())
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
         """Keep the figures of a reconciled zone."""
@@ -50,7 +37,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Write everything."""
-        self._next("end")
         changed = sum(stats.changed.values())
-        record = {"seconds": self._seconds, "zones": self._zones, "changed": changed}
+        record = {"zones": self._zones, "changed": changed}
         Path(os.environ["BENCHMARK_RECORD"]).write_text(json.dumps(record))
