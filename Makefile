@@ -3,6 +3,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 CLAIM := sensor1.germany.raspidemo
 SCENARIOS := cluster single
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help demo lab down clean bootstrap lint unit test test-all lock
@@ -47,7 +48,7 @@ test-all: ## The same with every Molecule scenario there is
 	@tools/bootstrap --test
 	@tools/test $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
-lock: ## Pin the Python packages anew in requirements/dev.txt (needs uv)
+lock: ## Pin the Python packages anew in requirements/ (needs uv)
 	@command -v uv >/dev/null || { echo "lock: uv is not installed; install it with: pipx install uv" >&2; exit 1; }
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra operator --extra dev pyproject.toml -o requirements/dev.txt
+	uv pip compile $(LOCK) --extra operator --extra agents --extra dev pyproject.toml -o requirements/dev.txt
+	uv pip compile $(LOCK) --extra agents --constraints requirements/dev.txt pyproject.toml -o requirements/agents.txt

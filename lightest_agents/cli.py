@@ -1,22 +1,25 @@
 """The command `lightest`."""
 
 import io
-import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lightest_agents.errors import LightestError
-
-FINE, PROBLEM, CANNOT_RUN = 0, 1, 2
-
-_EXIT_CODES = (
-    """Exit codes: 0 all is well, 1 a problem was found, 2 the command could not run or was used wrongly."""
+from lightest_agents.command import (
+    CANNOT_RUN,
+    EXIT_CODES,
+    FINE,
+    PROBLEM,
+    JsonOption,
+    print_json,
+    sentences,
 )
+from lightest_agents.sensor import commands as sensor
+from lightest_agents.supplier import commands as supplier
+from lightest_agents.tspa import commands as tspa
+from lightest_agents.verifier import commands as verifier
 
 _INVENTORY = typer.Option(
     "--inventory",
@@ -24,16 +27,19 @@ _INVENTORY = typer.Option(
     help="Inventory folder or file; by default the one that ansible.cfg in this folder names.",
     show_default=False,
 )
-_JSON = typer.Option("--json", help="Print JSON, for scripts.")
 
 InventoryOption = Annotated[Path | None, _INVENTORY]
-JsonOption = Annotated[bool, _JSON]
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 cluster = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(cluster, name="cluster")
+app.add_typer(sensor.app, name="sensor")
+app.add_typer(tspa.app, name="tspa")
+app.add_typer(verifier.app, name="verifier")
+app.add_typer(supplier.app, name="supplier")
+app.command(name="verify")(verifier.verify)
 
 
 @app.callback()
@@ -41,7 +47,7 @@ def _lightest() -> None:
     """Trust infrastructure on DNS for industrial sensors."""
 
 
-@cluster.callback(epilog=_EXIT_CODES)
+@cluster.callback(epilog=EXIT_CODES)
 def _cluster() -> None:
     """Look after a running cluster over SSH, from its Ansible inventory.
 
@@ -49,7 +55,7 @@ def _cluster() -> None:
     """
 
 
-@cluster.command(epilog=_EXIT_CODES)
+@cluster.command(epilog=EXIT_CODES)
 def status(inventory: InventoryOption = None, as_json: JsonOption = False) -> None:
     """Show the health of every host and every zone.
 
@@ -64,18 +70,18 @@ def status(inventory: InventoryOption = None, as_json: JsonOption = False) -> No
     lightest cluster status
     lightest cluster status --json | jq -r '.problems[]'
     """
-    with _sentences():
+    with sentences("operator"):
         from lightest_agents.cluster import commands, render
 
         found = commands.status(commands.load(inventory))
         if as_json:
-            _print_json(render.status_values(found))
+            print_json(render.status_values(found))
         else:
             render.print_status(render.make_console(), found)
     raise typer.Exit(PROBLEM if found.problems() else FINE)
 
 
-@cluster.command(epilog=_EXIT_CODES)
+@cluster.command(epilog=EXIT_CODES)
 def chain(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A claim, a zone or a host's name in the trust domain.")
@@ -105,18 +111,18 @@ def chain(
     lightest cluster chain sensor1.germany.raspidemo
     lightest cluster chain tspa.raspidemo --from sensor1
     """
-    with _sentences():
+    with sentences("operator"):
         from lightest_agents.cluster import commands, render
 
         found = commands.chain(commands.load(inventory), name, source)
         if as_json:
-            _print_json(render.chain_values(found))
+            print_json(render.chain_values(found))
         else:
             render.print_chain(render.make_console(), found)
     raise typer.Exit(FINE if found.held else PROBLEM)
 
 
-@cluster.command(epilog=_EXIT_CODES)
+@cluster.command(epilog=EXIT_CODES)
 def logs(
     host: Annotated[str, typer.Argument(metavar="HOST", help="A host of the inventory.")],
     unit: Annotated[
@@ -140,7 +146,7 @@ def logs(
     lightest cluster logs germany
     lightest cluster logs verifier --unit unbound -n 200 -f
     """
-    with _sentences():
+    with sentences("operator"):
         from lightest_agents.cluster import commands
 
         code = commands.logs(
@@ -155,27 +161,3 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     app(prog_name="lightest")
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Errors on purpose, and tools that are not installed, as a sentence and exit code 2."""
-    try:
-        yield
-    except LightestError as error:
-        typer.echo(f"lightest: {error}", err=True)
-        raise typer.Exit(CANNOT_RUN) from error
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("lightest_agents"):
-            raise
-        typer.echo(
-            f"lightest: {error.name} is not installed; install the tools of the operator's machine with "
-            "`pip install 'lightest-agents[operator]'`",
-            err=True,
-        )
-        raise typer.Exit(CANNOT_RUN) from error
-
-
-def _print_json(values: object) -> None:
-    json.dump(values, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")

@@ -1,0 +1,1 @@
+"""Secure look-ups, DANE and updates."""

@@ -1,0 +1,1 @@
+"""What every agent needs to run as a service."""

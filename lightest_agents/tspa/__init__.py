@@ -1,0 +1,1 @@
+"""The Trust Scheme Publication Authority: publishes the manufacturers' signed trust lists."""

@@ -1,0 +1,1 @@
+"""The verifier's agent: walks the chain of trust for each fault and notifies the supplier."""

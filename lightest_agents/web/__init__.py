@@ -1,0 +1,1 @@
+"""The look that all agents' pages share."""
