@@ -1,7 +1,8 @@
 """Check the whole inventory on the controller and tell the play which zones it makes.
 
 Takes no arguments and changes nothing. Returns the fact `trust`: the trust domain and its zones, top-down,
-each with the file on the controller that holds its records.
+each with the file on the controller that holds its records; the file with the TSPA's registry; the services
+with their names and ports; and the sensors that have a host.
 """
 
 import hashlib
@@ -13,8 +14,8 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from lightest_agents.errors import InventoryError
-from lightest_agents.fleet import VARIABLES, Fleet, Host, Unresolved, Zone
-from lightest_agents.fleet.record_files import write_record_files
+from lightest_agents.fleet import VARIABLES, Fleet, Host, Unresolved, Zone, agents
+from lightest_agents.fleet.record_files import write_record_files, write_registry
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -44,10 +45,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         folder = records_folder(inventory_dir)
         try:
             paths = write_record_files(fleet, folder)
+            registry = write_registry(fleet, folder)
         except OSError as error:
             return result | _failure(f"{folder} cannot be written: {error.strerror}; make it writable.")
         zones = [_zone_fact(fleet, zone, path) for zone, path in paths.items()]
-        facts = {"domain": fleet.domain.to_text(omit_final_dot=True), "zones": zones}
+        facts = {
+            "domain": fleet.domain.to_text(omit_final_dot=True),
+            "zones": zones,
+            "registry": str(registry),
+            **agents(fleet),
+        }
         return result | {"changed": False, "ansible_facts": {"trust": facts}}
 
 

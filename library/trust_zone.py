@@ -58,6 +58,7 @@ description:
   - Every RRset that is touched is a prerequisite of its message, so that a concurrent writer is noticed
     and the difference computed anew.
   - Records of types that are not owned are never touched; the server alone writes SOA and DNSSEC records.
+  - Whoever owns NS owns the DS of the delegations, too.
 options:
   zone:
     description: Name of the zone, without the final dot.
@@ -95,6 +96,13 @@ options:
     description: TSIG key in named.conf syntax, on the host.
     type: path
     required: true
+  keep:
+    description:
+      - Names, without the final dot, whose owned records stay as they are.
+      - For what could not be learnt in this run, because its host did not answer.
+    type: list
+    elements: str
+    default: []
   state_file:
     description: Where to keep the owned records as last seen, with their serial. It may be lost at any time.
     type: path
@@ -221,9 +229,15 @@ class Task:
     lines: Sequence[str]
     owned_types: frozenset[str]
     delegations: Mapping[str, Sequence[str]]
+    keep: Sequence[str]
     removal_limit: int
     allow_removals: bool
     check: bool
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of which every record in the zone is looked at: DS belong with the delegations' NS."""
+        return self.owned_types | ({"DS"} if "NS" in self.owned_types else set())
 
 
 @dataclass(frozen=True, slots=True)
@@ -717,7 +731,6 @@ def reconcile(task: Task, server: Server, seen: Snapshot, save: Callable[[Snapsh
         ZoneError: it cannot be done; what was sent before stays, and the next run goes on from there.
     """
     zone = dns.name.from_text(task.zone)
-    types = {*task.owned_types, "DS"}
     done_added: list[str] = []
     done_removed: list[str] = []
     accepted = True
@@ -730,8 +743,9 @@ def reconcile(task: Task, server: Server, seen: Snapshot, save: Callable[[Snapsh
             save(live)
         seen = live
         wanted, warnings = with_ds(task, live)
+        wanted += [line for name in task.keep for line in live.at(name)]
         added, removed = difference(live.lines, wanted)
-        units = plan(live, added, removed, zone, types)
+        units = plan(live, added, removed, zone, task.types)
         if not task.allow_removals and not done_added + done_removed:
             check_removals(task, live, wanted, removed)
         if task.check:
@@ -876,6 +890,7 @@ def task_of(params: Mapping[str, Any], check: bool) -> Task:
         lines=read_records(Path(params["records"])),
         owned_types=owned,
         delegations={absolute(name): tuple(rdatas or ()) for name, rdatas in params["delegations"].items()},
+        keep=[absolute(name) for name in params["keep"]],
         removal_limit=params["removal_limit"],
         allow_removals=params["allow_removals"],
         check=check,
@@ -898,9 +913,7 @@ def server_of(params: Mapping[str, Any], task: Task) -> Server:
             dns.rdatatype.from_text(rdtype)
     except dns.exception.DNSException as error:
         raise ZoneError(f"zone or owned_types cannot be used: {error}.") from error
-    return Server(
-        zone, {*task.owned_types, "DS"}, address, params["port"], read_key(Path(params["key_file"]))
-    )
+    return Server(zone, task.types, address, params["port"], read_key(Path(params["key_file"])))
 
 
 def run(params: Mapping[str, Any], check: bool) -> dict[str, Any]:
@@ -949,6 +962,7 @@ def main() -> None:
             "server": {"type": "str", "required": True},
             "port": {"type": "int", "default": 53},
             "key_file": {"type": "path", "required": True, "no_log": False},
+            "keep": {"type": "list", "elements": "str", "default": []},
             "state_file": {"type": "path", "required": True},
             "removal_limit": {"type": "int", "default": 30},
             "allow_removals": {"type": "bool", "default": False},

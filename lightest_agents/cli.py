@@ -155,6 +155,38 @@ def logs(
     raise typer.Exit(FINE if code == 0 else CANNOT_RUN)
 
 
+@app.command(epilog=EXIT_CODES)
+def identity(
+    folder: Annotated[Path, typer.Argument(help="The state folder of an agent.", show_default=False)],
+    name: Annotated[
+        str | None,
+        typer.Option(help="Make what is missing for the service of this DNS name.", show_default=False),
+    ] = None,
+    signer: Annotated[bool, typer.Option("--signer", help="With a signing key, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the DNS has to say about an agent's keys; with --name, make the keys that are missing.
+
+    tls: for the TLSA record of the service, the key in use and the next one.
+    signer: for the SMIMEA record of what the agent signs.
+
+    \b
+    lightest identity /var/lib/lightest-verifier
+    """
+    with sentences():
+        from lightest_agents.service.identity import make_identity, read_digests
+
+        changed = name is not None and make_identity(folder, name, signer=signer)
+        digests = read_digests(folder)
+    if as_json:
+        print_json({"changed": changed, "tls": list(digests.tls), "signer": digests.signer})
+        return
+    for rdata in digests.tls:
+        typer.echo(f"tls     {rdata}")
+    if digests.signer is not None:
+        typer.echo(f"signer  {digests.signer}")
+
+
 def main() -> None:
     """Run the command line."""
     # A terminal that lacks a character gets a question mark rather than a traceback.

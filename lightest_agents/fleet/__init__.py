@@ -3,6 +3,7 @@
 Nothing in here imports Ansible: the inventory's variables come in as plain mappings.
 """
 
+from lightest_agents.fleet.agents import agents
 from lightest_agents.fleet.fleet import VARIABLES, Fleet
 from lightest_agents.fleet.model import (
     Country,
@@ -28,4 +29,5 @@ __all__ = [
     "Unresolved",
     "Zone",
     "ZoneKind",
+    "agents",
 ]

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
 
 from lightest_agents.errors import NameRefusedError
-from lightest_agents.fleet.model import Group, Host
+from lightest_agents.fleet.model import AGENT_GROUPS, Group, Host
 from lightest_agents.fleet.problems import known, show
 from lightest_agents.fleet.report import Report
 from lightest_agents.fleet.settings import SettingsRead, template_problem
@@ -46,6 +46,9 @@ def read_hosts(
             _check_reachable(host, hostvars.get(host.name, {}), report)
         if host.is_named:
             _check_name(host.name, report)
+        # That the group is empty has been said once.
+        if groups.get(Group.RESOLVER):
+            _check_resolver(host, report)
     _check_clashes(hosts, report)
     return hosts
 
@@ -61,6 +64,23 @@ def check_roles(hosts: Mapping[str, Host], read: SettingsRead, report: Report) -
             problem = role_problem(supplier.host, Group.SUPPLIER, hosts)
             if problem is not None:
                 report.setting(f"trust_suppliers.{label}.host", problem)
+    if "trust_suppliers" not in read.broken:
+        _check_supplier_hosts(hosts, read, report)
+
+
+def _check_supplier_hosts(hosts: Mapping[str, Host], read: SettingsRead, report: Report) -> None:
+    """A supplier's agent acts for one company."""
+    for host in hosts.values():
+        if Group.SUPPLIER in host.groups:
+            labels = [label for label, each in read.settings.suppliers.items() if each.host == host.name]
+            if not labels:
+                sentence = (
+                    "is in group suppliers but no entry of trust_suppliers has it as host; name it there"
+                )
+                report.host(host.name, "", sentence)
+            elif len(labels) > 1:
+                sentence = f"is the host of the suppliers {', '.join(labels)}; give each a host of its own"
+                report.host(host.name, "", sentence)
 
 
 def role_problem(name: str, group: Group, hosts: Mapping[str, Host]) -> str | None:
@@ -82,6 +102,9 @@ def _check_groups(groups: Mapping[str, Sequence[str]], report: Report) -> None:
             )
     if not groups.get(Group.RESOLVER):
         report.group("resolvers", "has no host; put at least one host in it")
+    for group in (Group.TSPA, Group.VERIFIER):
+        if groups.get(Group.SENSOR) and not groups.get(group):
+            report.group(group, "has no host; the hosts in sensors need one")
 
 
 def _address(
@@ -105,6 +128,15 @@ def _address(
 def _check_reachable(host: Host, variables: Mapping[str, Any], report: Report) -> None:
     if variables.get("trust_ipv4") is None and variables.get("trust_ipv6") is None:
         report.host(host.name, "", "has no address; give it trust_ipv4, trust_ipv6 or both")
+
+
+def _check_resolver(host: Host, report: Report) -> None:
+    roles = host.groups & AGENT_GROUPS
+    if roles and Group.RESOLVER not in host.groups:
+        sentence = (
+            f"is in group {min(roles)} but not in resolvers; its agent asks the resolver of its own host"
+        )
+        report.host(host.name, "", f"{sentence}, so add it there")
 
 
 def _check_name(name: str, report: Report) -> None:

@@ -26,6 +26,13 @@ NAMED_GROUPS = frozenset({Group.TSPA, Group.VERIFIER, Group.SUPPLIER})
 """The groups whose hosts have a name right under the trust domain."""
 
 
+PORTS = {Group.TSPA: 443, Group.VERIFIER: 8443, Group.SUPPLIER: 9443}
+"""The TCP port of each service; all may run on one host."""
+
+AGENT_GROUPS = NAMED_GROUPS | {Group.SENSOR}
+"""The groups whose hosts run agents, each of which asks the validating resolver of its own host."""
+
+
 class ZoneKind(StrEnum):
     """What a zone is for."""
 
@@ -89,7 +96,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """One sensor; its addresses are its own or, where it is an inventory host, those of `host`."""
+    """One sensor; its addresses are its own or, where an inventory host runs it, those of `host`."""
 
     name: str
     manufacturer: str

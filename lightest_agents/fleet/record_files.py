@@ -1,9 +1,11 @@
-"""The records of each zone as files, for the module that brings them to the name servers."""
+"""What the plays bring to the hosts, as files: the records of each zone, and the TSPA's registry."""
 
+import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lightest_agents.fleet.agents import registry
 from lightest_agents.fleet.fleet import Fleet
 from lightest_agents.fleet.model import Zone
 
@@ -23,6 +25,29 @@ def write_record_files(fleet: Fleet, folder: Path) -> dict[Zone, Path]:
     for path in set(folder.glob("*.txt")) - set(paths.values()):
         path.unlink(missing_ok=True)
     return paths
+
+
+def write_registry(fleet: Fleet, folder: Path) -> Path:
+    """Write `registry.json` into the existing `folder`; one line for each sensor.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+    """
+    path = folder / "registry.json"
+    _replace(path, _json_lines(registry(fleet)))
+    return path
+
+
+def _json_lines(lists: dict[str, list[object]]) -> Iterator[str]:
+    # One entry a line keeps a difference readable, and a large fleet out of memory.
+    for index, (key, entries) in enumerate(lists.items()):
+        yield f"{'{' if index == 0 else ','}{json.dumps(key)}: ["
+        yield from (
+            json.dumps(entry) + ("," if number < len(entries) else "")
+            for number, entry in enumerate(entries, 1)
+        )
+        yield "]"
+    yield "}"
 
 
 def _replace(path: Path, lines: Iterable[str]) -> None:

@@ -23,7 +23,6 @@ class Admission:
         self._read = read
         self._hosts = hosts
         self._problems = problems
-        self._sensor_hosts: dict[str, Origin] = {}
         self._addresses: dict[IPv4Address | IPv6Address, Host | Origin] = {
             address: host
             for host in hosts.values()
@@ -102,10 +101,6 @@ class Admission:
         if problem is not None:
             self._add(entry, "host", problem)
             return None, None
-        first = self._sensor_hosts.setdefault(name, entry.origin)
-        if first is not entry.origin:
-            sentence = f"{show(name)} is already the host of {first.file} {first.place}; a host is one sensor"
-            self._add(entry, "host", sentence)
         return self._hosts[name].ipv4, self._hosts[name].ipv6
 
     def _own_address(

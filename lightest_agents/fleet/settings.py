@@ -133,6 +133,7 @@ def _gather(hostvars: Mapping[str, Mapping[str, Any]], report: Report) -> tuple[
 def _neutral_values() -> dict[str, Any]:
     return {
         "trust_domain": "",
+        "trust_operator": {"name": "-", "territory": "XX"},
         "trust_nameserver": "",
         "trust_ttl": 1,
         "trust_negative_ttl": 1,

@@ -38,10 +38,18 @@ class DnssecShape(Shape):
     denial: Literal["nsec", "nsec3"]
 
 
+class OperatorShape(Shape):
+    """trust_operator."""
+
+    name: Text
+    territory: Annotated[str, Field(pattern="^[A-Z]{2}$")]
+
+
 class SettingsShape(Shape):
     """The variables of the whole cluster. None has a default here: the roles read the same variables."""
 
     trust_domain: str
+    trust_operator: OperatorShape
     trust_nameserver: str
     trust_ttl: int
     trust_negative_ttl: int
@@ -113,6 +121,8 @@ def _sentence(model: type[Shape], detail: ErrorDetails) -> str:
             return f"{show(value)} must be {detail['ctx']['expected'].replace(chr(39), '')}"
         case "string_too_short":
             return "is empty; give a name"
+        case "string_pattern_mismatch":
+            return f"{show(value)} must be a country code of two capital letters, such as DE"
         case _:
             return f"{show(value)} cannot be used: {detail['msg']}"
 

@@ -197,6 +197,7 @@ class Operator:
             "records": str(self.records),
             "owned_types": ["A", "AAAA", "NS", "PTR"],
             "delegations": self.delegations,
+            "keep": [],
             "server": "127.0.0.1",
             "port": self.named.port,
             "key_file": str(self.named.key_file),

@@ -174,6 +174,26 @@ def test_owning_fewer_types_leaves_the_others(loaded: Operator, named: NameServe
     assert named.ask(f"sensor1.{ZONE}", "A")
 
 
+def test_names_to_keep_stay_and_others_go(loaded: Operator, named: NameServer) -> None:
+    loaded.lines = [line for line in loaded.lines if "sensor" not in line]
+    before = named.ask(f"_scheme._trust.sensor1.{ZONE}", "PTR")
+    assert before
+    done = loaded.apply(keep=[f"_scheme._trust.sensor1.{ZONE}"])
+    assert done["changed"] is True
+    assert named.ask(f"_scheme._trust.sensor1.{ZONE}", "PTR") == before
+    assert not named.ask(f"sensor1.{ZONE}", "A")
+
+
+def test_without_ns_the_delegations_ds_are_not_owned(loaded: Operator, named: NameServer) -> None:
+    delegate(loaded)
+    loaded.apply()
+    loaded.lines = [f"ns1.{ZONE}. 300 A 127.0.0.1", f"sensor9.{ZONE}. 300 A 192.0.2.9"]
+    loaded.delegations = {}
+    loaded.apply(owned_types=["A"], allow_removals=True, state_file=str(loaded.state) + ".services")
+    assert named.ask(CHILD, "DS") == {DS}
+    assert named.ask(f"sensor9.{ZONE}", "A")
+
+
 # --- delegations ---
 
 

@@ -3,6 +3,7 @@
 # The rules are tables, one rule a line.
 # ruff: noqa: E501
 
+import json
 import resource
 import time
 from collections.abc import Callable
@@ -16,8 +17,8 @@ import dns.zone
 import pytest
 
 from lightest_agents.errors import InventoryError
-from lightest_agents.fleet import Fleet, Unresolved, ZoneKind
-from lightest_agents.fleet.record_files import write_record_files
+from lightest_agents.fleet import Fleet, Unresolved, ZoneKind, agents
+from lightest_agents.fleet.record_files import write_record_files, write_registry
 
 TRUST = "group_vars/all/trust.yml"
 GERMANY = "countries/germany.yml"
@@ -42,6 +43,7 @@ class Inventory:
     settings: dict[str, Any] = field(
         default_factory=lambda: {
             "trust_domain": "raspidemo",
+            "trust_operator": {"name": "Plant", "territory": "DE"},
             "trust_nameserver": "tld",
             "trust_ttl": 300,
             "trust_negative_ttl": 60,
@@ -188,7 +190,7 @@ SETTING_RULES = [
         file("group_vars/all/more.yml", "trust_forwarder: []\n"),
         "group_vars/all/more.yml: trust_forwarder: is not a known variable; correct or remove it; known: trust_dnssec, "
         "trust_domain, trust_forwarders, trust_ipv4, trust_ipv6, trust_manufacturers, trust_nameserver, "
-        "trust_negative_ttl, trust_ntp_servers, trust_suppliers, trust_ttl",
+        "trust_negative_ttl, trust_ntp_servers, trust_operator, trust_suppliers, trust_ttl",
     ),
 ]  # fmt: skip
 
@@ -239,10 +241,6 @@ SENSOR_RULES = [
     (sensors(sensor("s"), sensor("s")), f'{GERMANY}: sensors[1].name: "s" is already the name of {GERMANY} sensors[0]; rename or remove one'),
     (sensors(sensor("s", ", host: nobody")), f'{GERMANY}: sensors[0].host: "nobody" is not an inventory host in group sensors; known: sensor1'),
     (sensors(sensor("s", ", host: tspa")), f'{GERMANY}: sensors[0].host: "tspa" is not an inventory host in group sensors; known: sensor1'),
-    (
-        sensors(sensor("s", ", host: sensor1"), sensor("t", ", host: sensor1")),
-        f'{GERMANY}: sensors[1].host: "sensor1" is already the host of {GERMANY} sensors[0]; a host is one sensor',
-    ),
     (sensors(sensor("s", ", host: sensor1, ipv4: 10.9.0.7")), f"{GERMANY}: sensors[0].ipv4: cannot be given together with host, which has its own addresses; remove one"),
     (sensors(sensor("s", ", ipv4: 10.53.0.15")), f"{GERMANY}: sensors[0].ipv4: 10.53.0.15 is the address of host sensor1; if they are one, give host instead"),
     (
@@ -255,7 +253,6 @@ SENSOR_RULES = [
     (csv("s,acmee,supplier1,,,"), 'countries/germany.csv: line 2, manufacturer: "acmee" is not in trust_manufacturers; known: acme, beta'),
     (csv("s,acme,,,,"), "countries/germany.csv: line 2, suppliers: is empty; name at least one, who is to be called when the sensor fails"),
     (csv("s,acme,supplier1,,,", "sensor1,acme,supplier1,,,"), f'countries/germany.csv: line 3, name: "sensor1" is already the name of {GERMANY} sensors[0]; rename or remove one'),
-    (csv("s,acme,supplier1,sensor1,,"), f'countries/germany.csv: line 2, host: "sensor1" is already the host of {GERMANY} sensors[0]; a host is one sensor'),
     (csv("s,acme,supplier1,,10.53.0.12,"), "countries/germany.csv: line 2, ipv4: 10.53.0.12 is the address of host germany; if they are one, give host instead"),
 ]  # fmt: skip
 
@@ -311,10 +308,90 @@ def test_what_is_wrong_is_told_in_one_sentence_with_file_and_key(
 def test_a_host_that_gets_a_name_needs_a_legal_one(inventory: Inventory) -> None:
     inventory.hosts["pi.plant"] = {"trust_ipv4": "10.53.0.99"}
     inventory.groups["tspas"].append("pi.plant")
+    inventory.groups["resolvers"].append("pi.plant")
     assert inventory.problems() == (
         "hosts.yml: pi.plant: the host's name goes into the trust domain: "
         '"pi.plant" has a dot and would escape its zone; give one label only',
     )
+
+
+def test_an_agent_needs_a_resolver_on_its_own_host(inventory: Inventory) -> None:
+    inventory.groups["resolvers"].remove("sensor1")
+    assert inventory.problems() == (
+        "hosts.yml: sensor1: is in group sensors but not in resolvers; its agent asks the resolver of its own"
+        " host, so add it there",
+    )
+
+
+def test_a_suppliers_host_acts_for_one_supplier(inventory: Inventory) -> None:
+    inventory.settings["trust_suppliers"]["supplier2"]["host"] = "supplier1"
+    assert inventory.problems() == (
+        "hosts.yml: supplier1: is the host of the suppliers supplier1, supplier2; give each a host of its own",
+    )
+
+
+def test_a_suppliers_host_needs_its_supplier(inventory: Inventory) -> None:
+    del inventory.settings["trust_suppliers"]["supplier1"]["host"]
+    assert inventory.problems() == (
+        "hosts.yml: supplier1: is in group suppliers but no entry of trust_suppliers has it as host;"
+        " name it there",
+    )
+
+
+@pytest.mark.parametrize("group", ["tspas", "verifiers"])
+def test_sensors_need_a_tspa_and_a_verifier(inventory: Inventory, group: str) -> None:
+    inventory.groups[group] = []
+    assert inventory.problems() == (f"hosts.yml: group {group}: has no host; the hosts in sensors need one",)
+
+
+def test_a_host_may_run_several_sensors(inventory: Inventory) -> None:
+    both = [f"name: {name}, manufacturer: acme, suppliers: [supplier1], host: sensor1" for name in ("a", "b")]
+    inventory.sensors(*both)
+    found = agents(inventory.load())["sensors"]
+    assert [(sensor["claim"], sensor["host"]) for sensor in found] == [
+        ("a.germany.raspidemo", "sensor1"),
+        ("b.germany.raspidemo", "sensor1"),
+    ]
+
+
+def test_agents_are_named_after_their_hosts(inventory: Inventory) -> None:
+    services = agents(inventory.load())["services"]
+    assert {(service["host"], service["name"], service["port"]) for service in services} == {
+        ("tspa", "tspa.raspidemo", 443),
+        ("verifier", "verifier.raspidemo", 8443),
+        ("supplier1", "supplier1.raspidemo", 9443),
+    }
+
+
+def test_the_registry_holds_every_sensor_and_suppliers_that_can_be_reached(
+    inventory: Inventory, tmp_path: Path
+) -> None:
+    inventory.sensors("name: a, manufacturer: acme, suppliers: [supplier2, supplier1]")
+    path = write_registry(inventory.load(), tmp_path)
+    assert json.loads(path.read_text()) == {
+        "manufacturers": [
+            {"label": "acme", "title": "Acme Sensors GmbH"},
+            {"label": "beta", "title": "Beta"},
+        ],
+        "suppliers": [
+            {
+                "label": "supplier1",
+                "title": "Supplier One",
+                "url": "https://supplier1.raspidemo:9443/v1/alarms",
+                "address": "",
+            }
+        ],
+        "zones": [
+            {
+                "country": "germany",
+                "zone": "trust.germany.raspidemo",
+                "server": "10.53.0.12",
+                "port": 53,
+                "key_file": "/etc/lightest/tspa-keys/scheme.trust.germany.raspidemo.key",
+            }
+        ],
+        "sensors": [{"country": "germany", "label": "a", "manufacturer": "acme", "suppliers": ["supplier1"]}],
+    }
 
 
 def test_a_problem_names_the_file_that_sets_the_variable(inventory: Inventory) -> None:

@@ -50,7 +50,7 @@ all:
 nameservers:
   hosts: {tld: {}, germany: {}}
 resolvers:
-  hosts: {verifier: {}}
+  hosts: {verifier: {}, supplier1: {}}
 verifiers:
   hosts: {verifier: {}}
 suppliers:
@@ -129,6 +129,9 @@ def test_every_host_of_the_play_learns_the_zones_and_none_is_touched(
     assert len({json.dumps(told, sort_keys=True) for told in facts.values()}) == 1
     trust = facts["verifier"]["trust"]
     records = [Path(zone.pop("records")) for zone in trust["zones"]]
+    assert Path(trust.pop("registry")).read_text().startswith('{"manufacturers": [')
+    assert [service["host"] for service in trust.pop("services")] == ["verifier", "supplier1"]
+    assert trust.pop("sensors") == []
     assert trust == {
         "domain": "raspidemo",
         "zones": [

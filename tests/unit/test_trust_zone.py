@@ -186,6 +186,7 @@ def params(tmp_path: Path, **changes: object) -> dict[str, object]:
         "port": 53,
         "key_file": str(tmp_path / "key"),
         "state_file": str(tmp_path / "state"),
+        "keep": [],
         "removal_limit": 30,
         "allow_removals": False,
     } | changes
@@ -216,7 +217,7 @@ def test_rubbish_as_ds_is_one_sentence() -> None:
 
 def test_the_limit_is_a_percentage_of_names() -> None:
     live = Snapshot(1, [f"s{n}.{ZONE} 300 A 10.0.0.{n}" for n in range(10)])
-    task = Task(ZONE, (), frozenset({"A"}), {}, 30, allow_removals=False, check=False)
+    task = Task(ZONE, (), frozenset({"A"}), {}, (), 30, allow_removals=False, check=False)
     trust_zone.check_removals(task, live, live.lines[3:], live.lines[:3])
     with pytest.raises(ZoneError, match="4 of the 10 names"):
         trust_zone.check_removals(task, live, live.lines[4:], live.lines[:4])
