@@ -50,6 +50,14 @@ def service_state(unit: str) -> str:
     return "not installed" if values.get("LoadState") == "not-found" else state
 
 
+def units(name: str) -> list[str]:
+    """`name`, or, where it has a `*`, the services that match it and are not merely known by name."""
+    if "*" not in name:
+        return [name]
+    _, output = run("systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", f"{name}.service")
+    return [line.split()[0].removesuffix(".service") for line in output.splitlines() if line.strip()]
+
+
 def failed_units() -> list[str]:
     """The units that systemd calls failed."""
     _, output = run("systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "--full")
@@ -93,7 +101,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
     split = arguments.index("--")
     report = {
         "started": started,
-        "services": {unit: service_state(unit) for unit in arguments[:split]},
+        "services": {unit: service_state(unit) for name in arguments[:split] for unit in units(name)},
         "failed_units": failed_units(),
         "disks": disk_use(),
         "synchronized": clock_is_synchronized(),

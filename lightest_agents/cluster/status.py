@@ -40,7 +40,14 @@ MIN_SIGNATURE_LIFE = timedelta(days=3)
 
 _RESIGN_GRACE = timedelta(hours=1)
 _EVERYWHERE = ("ssh", "nftables", "systemd-timesyncd")
-_BY_GROUP: Mapping[str, tuple[str, ...]] = {Group.NAMESERVER: ("named",), Group.RESOLVER: ("unbound",)}
+_BY_GROUP: Mapping[str, tuple[str, ...]] = {
+    Group.NAMESERVER: ("named",),
+    Group.RESOLVER: ("unbound",),
+    Group.TSPA: ("lightest-tspa",),
+    Group.VERIFIER: ("lightest-verifier",),
+    Group.SENSOR: ("lightest-sensor@*",),
+    Group.SUPPLIER: ("lightest-supplier",),
+}
 _GOOD_STATES = ("active", "not possible")
 
 
@@ -163,7 +170,7 @@ class Status:
 
 
 def services_of(groups: Iterable[str]) -> tuple[str, ...]:
-    """The systemd services that a host of these groups runs."""
+    """The systemd services that a host of these groups runs; one with `*` stands for all that match."""
     return (*(unit for group in groups for unit in _BY_GROUP.get(group, ())), *_EVERYWHERE)
 
 

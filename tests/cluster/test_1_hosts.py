@@ -6,20 +6,29 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
+from lightest_agents.fleet import agents
+
 from .conftest import Cluster
 
 SERVICES = {
     "all": ("ssh", "nftables", "apt-daily.timer", "apt-daily-upgrade.timer"),
     "nameservers": ("named",),
     "resolvers": ("unbound",),
+    "tspas": ("lightest-tspa",),
+    "verifiers": ("lightest-verifier",),
+    "suppliers": ("lightest-supplier",),
 }
+OURS = [(group, name) for group, names in SERVICES.items() if group != "all" for name in names]
 PORTS = {
     "all": {"tcp 22"},
     "nameservers": {"tcp 53", "udp 53"},
     "resolvers": set[str](),
+    "tspas": {"tcp 443"},
+    "verifiers": {"tcp 8443"},
+    "suppliers": {"tcp 9443"},
 }
 FIRST_KEYS = "/IN: could not get zone keys for secure dynamic update"
-SECRETS = "/etc/bind/keys /var/lib/bind/keys /var/lib/lightest"
+SECRETS = "/etc/bind/keys /var/lib/bind/keys /var/lib/lightest* /etc/lightest/tspa-keys"
 
 
 def expected(table: dict[str, set[str]], cluster: Cluster, name: str) -> set[str]:
@@ -42,7 +51,7 @@ def test_services_run_and_are_enabled(cluster: Cluster, group: str, service: str
         assert found.is_running, f"{name}: {cluster.host(name).run(f'journalctl -u {service} -n 30').stdout}"
 
 
-@pytest.mark.parametrize(("group", "service"), [("nameservers", "named"), ("resolvers", "unbound")])
+@pytest.mark.parametrize(("group", "service"), OURS)
 def test_a_service_cannot_write_outside_its_folders(cluster: Cluster, group: str, service: str) -> None:
     for name in cluster.inventory.groups[group]:
         host = cluster.host(name)
@@ -52,7 +61,7 @@ def test_a_service_cannot_write_outside_its_folders(cluster: Cluster, group: str
         assert "NoNewPrivs:\t1" in host.file(f"/proc/{pid}/status").content_string, name
 
 
-@pytest.mark.parametrize(("group", "service"), [("nameservers", "named"), ("resolvers", "unbound")])
+@pytest.mark.parametrize(("group", "service"), OURS)
 def test_a_service_is_hardened(cluster: Cluster, group: str, service: str) -> None:
     for name in cluster.inventory.groups[group]:
         report = cluster.host(name).run(f"systemd-analyze security --no-pager {service}").stdout
@@ -75,9 +84,23 @@ def test_logs_are_free_of_errors(cluster: Cluster, group: str, service: str) -> 
         assert lines == [], name
 
 
+@pytest.mark.on_hosts_of("sensors")
+def test_every_sensor_of_a_host_runs_in_the_same_sandbox_and_no_other_does(
+    cluster: Cluster, name: str, host: Host
+) -> None:
+    running = host.check_output("systemctl list-units --plain --no-legend 'lightest-sensor@*'").splitlines()
+    claims = [sensor["claim"] for sensor in agents(cluster.fleet)["sensors"] if sensor["host"] == name]
+    assert [line.split()[0] for line in running] == [f"lightest-sensor@{claim}.service" for claim in claims]
+    for unit in (line.split()[0] for line in running):
+        report = host.run(f"systemd-analyze security --no-pager {unit}").stdout
+        exposure = re.search(r"exposure level for .*: ([0-9.]+)", report)
+        assert exposure is not None, report
+        assert float(exposure[1]) <= 2.5, report
+
+
 @pytest.mark.on_hosts_of("all")
 def test_secrets_are_not_readable_by_others(host: Host) -> None:
-    found = host.run(f"find {SECRETS} -type f -perm /o+rwx").stdout
+    found = host.run(f"find {SECRETS} -type f ! -name '*.crt' -perm /o+rwx").stdout
     assert found == ""
 
 

@@ -98,6 +98,7 @@ def test_services_follow_from_the_groups() -> None:
     assert services_of(("nameservers", "resolvers", "sensors")) == (
         "named",
         "unbound",
+        "lightest-sensor@*",
         "ssh",
         "nftables",
         "systemd-timesyncd",
