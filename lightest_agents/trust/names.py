@@ -15,6 +15,7 @@ SCHEME_LABEL = "trust"
 """The label of a country's scheme zone; no sensor may have it."""
 
 _POINTER_PREFIX = dns.name.Name((b"_scheme", b"_trust"))
+_VERDICT_PREFIX = dns.name.Name((b"_verdict", b"_trust"))
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -85,7 +86,20 @@ def pointer(name: dns.name.Name) -> dns.name.Name:
     Raises:
         NameRefusedError: the result would exceed 255 octets.
     """
+    return _prefixed(_POINTER_PREFIX, name)
+
+
+def verdict_signer(verifier: dns.name.Name) -> dns.name.Name:
+    """The owner name of the SMIMEA records of a verifier's alarm signer: `_verdict._trust.` before its name.
+
+    Raises:
+        NameRefusedError: the result would exceed 255 octets.
+    """
+    return _prefixed(_VERDICT_PREFIX, verifier)
+
+
+def _prefixed(prefix: dns.name.Name, name: dns.name.Name) -> dns.name.Name:
     try:
-        return _POINTER_PREFIX.concatenate(name)
+        return prefix.concatenate(name)
     except dns.exception.DNSException as error:
-        raise NameRefusedError(f"{name} is too long to carry _scheme._trust records") from error
+        raise NameRefusedError(f"{name} is too long to carry {prefix} records") from error
