@@ -4,8 +4,6 @@ Nobody signs these certificates: whoever relies on one finds its key in the DNS,
 server and as SMIMEA (RFC 8162) for a signer.
 """
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lightest_agents.errors import LightestError
+from lightest_agents.service.files import write_whole
 
 # The DNS says how long a key is in force; the certificate only carries it.
 _LIFETIME = timedelta(days=3650)
@@ -159,18 +158,8 @@ def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Put the file in place as a whole, readable for its owner only, and safe from a power cut."""
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, content)
     except OSError as error:
         raise IdentityError(
             f"{path} cannot be written ({error.strerror}): make its folder writable"
