@@ -1,0 +1,1 @@
+"""What the TSPA answers over HTTPS."""
