@@ -16,6 +16,7 @@ from lightest_agents.errors import InventoryError
 
 SETTINGS = {
     "trust_domain": "raspidemo",
+    "trust_operator": {"name": "Plant", "territory": "DE"},
     "trust_nameserver": "tld",
     "trust_ttl": 300,
     "trust_negative_ttl": 60,
