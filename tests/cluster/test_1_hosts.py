@@ -28,7 +28,13 @@ PORTS = {
     "suppliers": {"tcp 9443"},
 }
 FIRST_KEYS = "/IN: could not get zone keys for secure dynamic update"
-SECRETS = "/etc/bind/keys /var/lib/bind/keys /var/lib/lightest* /etc/lightest/tspa-keys"
+AGENTS = ("tspa", "verifier", "supplier", "sensor")
+SECRETS = " ".join(
+    (
+        "/etc/bind/keys /var/lib/bind/keys /var/lib/lightest /etc/lightest/tspa-keys",
+        *(f"/var/lib/lightest-{agent}" for agent in AGENTS),
+    )
+)
 
 
 def expected(table: dict[str, set[str]], cluster: Cluster, name: str) -> set[str]:
@@ -90,8 +96,9 @@ def test_every_sensor_of_a_host_runs_in_the_same_sandbox_and_no_other_does(
 ) -> None:
     running = host.check_output("systemctl list-units --plain --no-legend 'lightest-sensor@*'").splitlines()
     claims = [sensor["claim"] for sensor in agents(cluster.fleet)["sensors"] if sensor["host"] == name]
-    assert [line.split()[0] for line in running] == [f"lightest-sensor@{claim}.service" for claim in claims]
-    for unit in (line.split()[0] for line in running):
+    units = [line.split()[0] for line in running]
+    assert units == sorted(f"lightest-sensor@{claim}.service" for claim in claims)
+    for unit in units:
         report = host.run(f"systemd-analyze security --no-pager {unit}").stdout
         exposure = re.search(r"exposure level for .*: ([0-9.]+)", report)
         assert exposure is not None, report
