@@ -291,6 +291,8 @@ def _body_within(seconds: float) -> Middleware:
                 answer = web.Response(status=408, text="The request's body took too long.\n")
                 answer.force_close()
                 return answer
+            except ConnectionError:  # the client has gone: a log for each would be theirs to fill
+                return web.Response(status=400)
         return await handler(request)
 
     return read_body
