@@ -2,9 +2,9 @@
 
     python benchmarks/provision.py [--sizes 10 10000 100000]
 
-One lab host plays every role but the agents'. For each size it is made anew, with no package cached; then `site.yml` runs
-for the first time, with nothing to do, and three times with one more sensor each (medians). Only ratios carry
-over to other machines.
+One lab host plays every role but the agents'. For each size it is made anew, with no package cached; then
+`site.yml` runs for the first time, with nothing to do, and three times with one more sensor each (medians).
+Only ratios carry over to other machines.
 """
 
 import argparse

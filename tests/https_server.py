@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from lightest_agents.service.server import listening, tls_context
+from lightest_agents.service.server import Limits, listening, tls_context
 from tests.world import Identity
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,7 +41,11 @@ class HttpsServer:
             app = web.Application(client_max_size=1 << 20)
             app.router.add_route("*", "/{path:.*}", answer)
             context = tls_context(self.identity.certificate, self.identity.key)
-            async with listening(app, addresses=["127.0.0.1"], port=self._port, context=context):
+            # All clients of a test have one address.
+            limits = Limits(per_address=512)
+            async with listening(
+                app, addresses=["127.0.0.1"], port=self._port, context=context, limits=limits
+            ):
                 ready.set()
                 await self._stop.wait()
                 for transport in transports:

@@ -22,6 +22,8 @@ from lightest_agents.dns.urls import HttpsUrl, check_url
 
 _MAX_SERVERS = 256
 """How many servers' TLS settings and addresses are remembered."""
+_MAX_CONNECTIONS = 12
+"""At the same time to one server; further requests wait, as servers refuse clients that open too many."""
 _CHUNK = 1 << 16
 _PROVED_ABSENT = (Status.NODATA, Status.NXDOMAIN)
 _TLSA_FAILURES = {
@@ -172,7 +174,10 @@ class DaneClient:
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            resolver=self._addresses, use_dns_cache=False, keepalive_timeout=self._max_idle
+            resolver=self._addresses,
+            use_dns_cache=False,
+            keepalive_timeout=self._max_idle,
+            limit_per_host=_MAX_CONNECTIONS,
         )
         return aiohttp.ClientSession(
             connector=connector,

@@ -64,9 +64,15 @@ class Resolver:
         """Look up several at once, without a task for each; the outcomes come in the same order."""
         clock = asyncio.get_running_loop().time
         now = clock()
-        wanted = [self._question(name, rdtype) for name, rdtype in questions]
+        known = self._questions
+        # The hash of a Name is computed in Python, octet by octet; that of its labels is not.
+        wanted = [
+            known.get((name.labels, rdtype)) or self._question(name, rdtype) for name, rdtype in questions
+        ]
         asked = [question for question in wanted if now >= question.kept_until]
-        answers = await self._udp.exchange(asked) if asked else []
+        if not asked:
+            return [question.last for question in wanted]
+        answers = await self._udp.exchange(asked)
         now = clock()
         fresh = {}
         for question, answer in zip(asked, answers, strict=True):
@@ -81,13 +87,9 @@ class Resolver:
         self._udp.close()
 
     def _question(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Question:
-        # The hash of a Name is computed in Python, octet by octet; that of its labels is not.
-        key = (name.labels, rdtype)
-        question = self._questions.get(key)
-        if question is None:
-            if len(self._questions) >= _REMEMBERED:
-                del self._questions[next(iter(self._questions))]
-            question = self._questions[key] = Question(name, rdtype)
+        if len(self._questions) >= _REMEMBERED:
+            del self._questions[next(iter(self._questions))]
+        question = self._questions[name.labels, rdtype] = Question(name, rdtype)
         return question
 
     async def _outcome(self, question: Question, answer: bytes | OSError) -> Lookup:

@@ -89,20 +89,37 @@ class SignedAlarm:
     signer: bytes
 
 
-def sign_alarm(alarm: Alarm, key: PrivateKey, certificate: x509.Certificate) -> bytes:
-    """The body to send.
+class AlarmSigner:
+    """Signs the alarms of one verifier."""
 
-    Raises:
-        AlarmError: a supplier would refuse it; the message says why.
-        KeyRefusedError: the key is neither P-256 nor Ed25519, or not the certificate's.
-    """
-    try:
-        payload = strict_json.dump(_to_json(alarm))
-    except ValueError as error:
-        raise AlarmError(f"the alarm cannot be written as JSON: {error}") from error
-    body = jws.sign_with_certificate(TYPE, payload, key, certificate)
-    open_alarm(body)
-    return body
+    def __init__(self, key: PrivateKey, certificate: x509.Certificate) -> None:
+        """Prepare what is the same in all of them.
+
+        Raises:
+            KeyRefusedError: the key is neither P-256 nor Ed25519, or not the certificate's.
+        """
+        self._signer = jws.CertifiedSigner(TYPE, key, certificate)
+
+    def sign(self, alarm: Alarm) -> bytes:
+        """The body to send.
+
+        Raises:
+            AlarmError: a supplier would refuse it; the message says why.
+        """
+        values = _to_json(alarm)
+        try:
+            _from_json(values)
+            body = self._signer.sign(strict_json.dump(values))
+        except (MalformedError, NameRefusedError, UrlRefusedError, ValueError) as error:
+            raise AlarmError(f"a supplier would refuse this alarm: {error}") from error
+        if len(body) > MAX_ALARM_BYTES:
+            raise AlarmError(f"{len(body)} bytes; {MAX_ALARM_BYTES} are the limit")
+        return body
+
+
+def sign_alarm(alarm: Alarm, key: PrivateKey, certificate: x509.Certificate) -> bytes:
+    """One alarm, as `AlarmSigner` signs it, which is for many."""
+    return AlarmSigner(key, certificate).sign(alarm)
 
 
 def open_alarm(body: bytes) -> SignedAlarm:
@@ -160,9 +177,7 @@ def _from_json(value: object) -> Alarm:
 
 
 def _name(value: object, member: str) -> str:
-    name = text(value, member)
-    names.trust_domain(name)
-    return name
+    return names.check_domain(text(value, member))
 
 
 def _url(value: object, member: str) -> str:

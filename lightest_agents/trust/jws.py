@@ -35,6 +35,7 @@ ALGORITHMS = frozenset({"ES256", "Ed25519"})
 
 _REGISTRY = joserfc.jws.JWSRegistry({"iat": HeaderParameter("Claimed signing time", "int")}, ALGORITHMS)
 _VERIFIERS = {name: _REGISTRY.get_alg(name) for name in ALGORITHMS}
+_TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")
 
 
@@ -89,6 +90,39 @@ class VerificationKey:
         )
 
 
+class CertifiedSigner:
+    """Signs documents of one kind, with the signer's certificate in the header (`x5c`, RFC 7515, 4.1.6)."""
+
+    def __init__(
+        self,
+        kind: str,
+        key: PrivateKey,
+        certificate: x509.Certificate,
+        members: Mapping[str, object] | None = None,
+    ) -> None:
+        """Prepare the header, with more `members` if given.
+
+        Raises:
+            KeyRefusedError: the key cannot be used or is not the certificate's.
+        """
+        if certificate.public_key() != key.public_key():
+            raise KeyRefusedError(
+                "the certificate is not that of the signing key; give the pair that belongs together"
+            )
+        algorithm, self._key = _signing_key(key)
+        self._algorithm = _REGISTRY.get_alg(algorithm)
+        der = certificate.public_bytes(Encoding.DER)
+        x5c = [base64.b64encode(der).decode("ascii")]
+        self._header = _encode(
+            strict_json.dump({"alg": algorithm, "typ": kind, "x5c": x5c, **(members or {})})
+        )
+
+    def sign(self, payload: bytes) -> bytes:
+        """A JWS over `payload`."""
+        signing_input = self._header + b"." + _encode(payload)
+        return signing_input + b"." + _encode(self._algorithm.sign(signing_input, self._key))
+
+
 def key_of_certificate(der: bytes) -> VerificationKey:
     """The key of a certificate.
 
@@ -131,12 +165,7 @@ def sign_with_certificate(
     Raises:
         KeyRefusedError: the key cannot be used or is not the certificate's.
     """
-    if certificate.public_key() != key.public_key():
-        raise KeyRefusedError(
-            "the certificate is not that of the signing key; give the pair that belongs together"
-        )
-    der = certificate.public_bytes(Encoding.DER)
-    return sign(kind, payload, key, {"x5c": [base64.b64encode(der).decode("ascii")], **(members or {})})
+    return CertifiedSigner(kind, key, certificate, members).sign(payload)
 
 
 def read(body: bytes, kind: str) -> Jws:
@@ -224,6 +253,10 @@ def _header(segment: bytes, kind: str, members: Set[str]) -> Mapping[str, object
     if header.keys() != members | {"alg", "typ"}:
         raise MalformedError(f"the JWS header has {sorted(header)}, but must have alg, typ {sorted(members)}")
     return header
+
+
+def _encode(octets: bytes) -> bytes:
+    return binascii.b2a_base64(octets, newline=False).rstrip(b"=").translate(_TO_URL)
 
 
 def _decode(segment: bytes) -> bytes:

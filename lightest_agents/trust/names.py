@@ -16,6 +16,7 @@ SCHEME_LABEL = "trust"
 
 _POINTER_PREFIX = dns.name.Name((b"_scheme", b"_trust"))
 _VERDICT_PREFIX = dns.name.Name((b"_verdict", b"_trust"))
+_MAX_TEXT = 253  # 255 octets less the length of the first label and that of the root
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -44,16 +45,27 @@ def child(label: str, parent: dns.name.Name) -> dns.name.Name:
         raise NameRefusedError(f"{label!r} under {parent} is too long for a DNS name") from error
 
 
+def check_domain(text: str) -> str:
+    """Return `text` if it is a name of such labels, without the final dot.
+
+    Raises:
+        NameRefusedError: a label is illegal, or the name exceeds 255 octets (RFC 1035, section 2.3.4).
+    """
+    for label in text.split("."):
+        check_label(label)
+    if len(text) > _MAX_TEXT:
+        raise NameRefusedError(f"{text[:60]}… is too long for a DNS name")
+    return text
+
+
 def trust_domain(text: str) -> dns.name.Name:
     """The absolute name of a private trust domain such as `raspidemo`, given without the final dot.
 
     Raises:
         NameRefusedError: a label is illegal, or the name is too long.
     """
-    name = dns.name.root
-    for label in reversed(text.split(".")):
-        name = child(label, name)
-    return name
+    check_domain(text)
+    return dns.name.Name((*text.encode("ascii").split(b"."), b""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from lightest_agents.dns.errors import HttpError
 from lightest_agents.dns.http import DaneClient
 from lightest_agents.service.config import ConfigError
-from lightest_agents.trust.alarm import Alarm, sign_alarm
+from lightest_agents.trust.alarm import Alarm, AlarmSigner
 from lightest_agents.trust.jws import PrivateKey
 from lightest_agents.trust.notification import SignedNotification
 from lightest_agents.trust.trust_list import Supplier, TrustList, in_order
@@ -27,7 +27,7 @@ from lightest_agents.verifier.store import Fault
 _log = logging.getLogger(__name__)
 
 _SEND_SECONDS = 10.0
-_AT_ONCE = 16
+_AT_ONCE = 12
 _MAX_ANSWER = 64 * 1024
 
 
@@ -95,7 +95,7 @@ class Alarms:
             clock: gives seconds since the epoch.
         """
         self._client = client
-        self._signer = signer
+        self._signer = AlarmSigner(signer.key, signer.certificate)
         self._issuer = issuer
         self._origin = origin
         self._clock = clock
@@ -142,7 +142,7 @@ class Alarms:
             return refusal
 
     async def _post(self, supplier: Supplier, fault: Fault, signed: SignedNotification) -> Refusal | None:
-        body = sign_alarm(self._alarm(supplier, fault, signed), self._signer.key, self._signer.certificate)
+        body = self._signer.sign(self._alarm(supplier, fault, signed))
         try:
             response = await self._client.request(
                 "POST",

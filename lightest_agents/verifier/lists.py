@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
@@ -91,6 +91,7 @@ class _Kept:
     checked: float  # on the monotonic clock, as is the next
     fresh_until: float
     pinned_by: dns.rrset.RRset | None = None  # the records that have been found to name the signer
+    usable: UsableList | None = None  # once all of it was checked
 
 
 @dataclass(slots=True)
@@ -148,23 +149,30 @@ class ListCache:
             now: the time, aware.
             revalidate: ask the publisher even where the answer may be used again.
         """
+        if not revalidate and (again := self.kept(claim, url, signers, now)) is not None:
+            return again
         known = await self._of(claim)
         kept = known.lists.get(url)
-        if kept is not None and not revalidate and self._monotonic() < kept.fresh_until:
-            usable = self._check(kept, known, signers, now, is_new=False)
-            if isinstance(usable, UsableList):
-                return usable
-            kept = None  # perhaps the publisher has a better one
+        if not revalidate and kept is not None and self._monotonic() < kept.fresh_until:
+            kept = None  # it cannot be used; perhaps the publisher has a better one
         asked = self._monotonic()
         fetched = await self._fetch(url, kept, asked)
         if isinstance(fetched, Refusal):
             return fetched
-        usable = check_service(fetched.signed.trust_list, claim.name) or self._check(
-            fetched, known, signers, now, is_new=True
+        refusal = check_service(fetched.signed.trust_list, claim.name) or self._check(
+            fetched, known, signers, now
         )
-        if isinstance(usable, Refusal):
+        if refusal is not None:
             known.lists.pop(url, None)
-            return usable
+            return refusal
+        usable = UsableList(
+            fetched.signed.trust_list,
+            fetched.key,
+            fetched.certificate_digest,
+            is_new=True,
+            detail=f"{fetched.title}, from its publisher",
+        )
+        fetched.usable = replace(usable, is_new=False, detail=f"{fetched.title}, kept since {now:%H:%M:%S}Z")
         sequence = usable.trust_list.sequence
         if known.seen is None or sequence > known.seen:
             await self._sequences.saw_list(claim.text, sequence)
@@ -173,6 +181,15 @@ class ListCache:
             known.lists.clear()
         known.lists[url] = fetched
         return usable
+
+    def kept(self, claim: Claim, url: str, signers: Lookup, now: datetime) -> UsableList | None:
+        """The list at `url` if it can be used for `claim` again without asking; arguments as for `get`."""
+        known = self._known.get(claim.text)
+        kept = None if known is None else known.lists.get(url)
+        if known is None or kept is None or self._monotonic() >= kept.fresh_until:
+            return None
+        self._known.move_to_end(claim.text)
+        return None if self._check(kept, known, signers, now) is not None else kept.usable
 
     async def _of(self, claim: Claim) -> _Known:
         known = self._known.get(claim.text)
@@ -201,21 +218,9 @@ class ListCache:
             return Refusal(Reason.LIST_UNAVAILABLE, f"{url} was answered with HTTP status {response.status}")
         return _open(response, asked)
 
-    def _check(
-        self,
-        kept: _Kept,
-        known: _Known,
-        signers: Lookup,
-        now: datetime,
-        *,
-        is_new: bool,
-    ) -> UsableList | Refusal:
-        trust_list = kept.signed.trust_list
-        refusal = self._check_signer(kept, signers, now) or check_freshness(trust_list, known.seen, now)
-        if refusal is not None:
-            return refusal
-        origin = "from its publisher" if is_new else f"kept for {self._monotonic() - kept.checked:.0f} s"
-        return UsableList(trust_list, kept.key, kept.certificate_digest, is_new, f"{kept.title}, {origin}")
+    def _check(self, kept: _Kept, known: _Known, signers: Lookup, now: datetime) -> Refusal | None:
+        refusal = self._check_signer(kept, signers, now)
+        return refusal or check_freshness(kept.signed.trust_list, known.seen, now)
 
     def _check_signer(self, kept: _Kept, signers: Lookup, now: datetime) -> Refusal | None:
         records = signers.rrset

@@ -1,6 +1,7 @@
 """What is known of the seven links while the chain is walked."""
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from lightest_agents.trust.verdict import Link, LinkState, Outcome, Refusal, Step, Trace
@@ -22,6 +23,16 @@ class Progress:
     def held(self, step: Step, detail: str) -> None:
         """Note that a link held, and what was seen."""
         self._details[step] = detail
+
+    def held_again(self, details: Mapping[Step, str]) -> None:
+        """Note links that hold for a reason known before, which took no time of their own."""
+        self._details.update(details)
+        for step in details:
+            self._seconds.setdefault(step, 0.0)
+
+    def details(self, *steps: Step) -> dict[Step, str]:
+        """What was seen of links that held."""
+        return {step: self._details[step] for step in steps}
 
     def timing(self, step: Step) -> "_Timing":
         """A context whose time counts as spent on `step`."""

@@ -6,11 +6,13 @@ of its owner, and nothing that a notification says is believed before step 6.
 
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import dns.name
 import dns.rdatatype
+import dns.rrset
 from dns.rdtypes.ANY.URI import URI
 
 from lightest_agents.dns.lookups import Lookup, Resolver, Status
@@ -24,6 +26,7 @@ from lightest_agents.verifier.progress import RECEIVED, Progress
 
 _MAX_SCHEMES = 16
 _MAX_LOCATIONS = 8
+_MAX_KEPT = 10_000
 
 _CLAIM_REASONS = {
     Status.INSECURE: Reason.CLAIM_INSECURE,
@@ -59,6 +62,22 @@ class _Case:
     claim: Claim
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A way from a claim to a usable list: as long as its questions get the same answers, it leads there.
+
+    Attributes:
+        answers: to all `questions`, as the same objects again while they are the same; see `Lookup.rrset`.
+        location: of the list.
+        details: of steps 2 to 4.
+    """
+
+    questions: tuple[tuple[dns.name.Name, dns.rdatatype.RdataType], ...]
+    answers: tuple[dns.rrset.RRset | None, ...]
+    location: str
+    details: Mapping[Step, str]
+
+
 class ChainWalk:
     """Walks the chain for one notification after another, over shared caches."""
 
@@ -88,6 +107,7 @@ class ChainWalk:
         self._max_age = max_age
         self._max_ahead = max_ahead
         self._clock = clock
+        self._ways: dict[str, _Way] = {}
 
     async def follow(self, signed: SignedNotification, received: float) -> Walked:
         """Walk steps 2 to 6; replays are for the caller to find, and so is the supplier.
@@ -108,6 +128,12 @@ class ChainWalk:
         except NameRefusedError as error:
             return Walked(progress, Refusal(Reason.NAME_REFUSED, str(error)))
         progress.held(Step.SENSOR, RECEIVED)
+        case = _Case(signed, datetime.fromtimestamp(received, UTC), claim)
+        way = self._ways.get(claim.text)
+        if way is not None:
+            walked = await self._follow_again(way, case, progress)
+            if walked is not None:
+                return walked
         with progress.timing(Step.CLAIM):
             found = await self._resolver.lookup(claim.owner, dns.rdatatype.PTR)
         if found.status not in (Status.ANSWER, Status.NODATA):
@@ -120,22 +146,46 @@ class ChainWalk:
             return Walked(progress, Refusal(Reason.POINTER_OUTSIDE, detail))
         with progress.timing(Step.POINTER):
             places = deque(claim.pointed(found.rrset))
-        case = _Case(signed, datetime.fromtimestamp(received, UTC), claim)
         ends: list[Walked] = []
         while places and len(ends) < _MAX_SCHEMES:
-            walked = await self._follow_place(places.popleft(), case, progress.branch())
-            if isinstance(walked, tuple):
-                places.extendleft(reversed(walked))
-            elif isinstance(walked.end, UsableList):
-                return walked
+            end = await self._follow_place(places.popleft(), found, case, progress.branch())
+            if isinstance(end, tuple):
+                places.extendleft(reversed(end))
+            elif isinstance(end.end, UsableList):
+                return end
             else:
-                ends.append(walked)
+                ends.append(end)
         return _furthest(ends)
 
+    async def _follow_again(self, way: _Way, case: _Case, progress: Progress) -> Walked | None:
+        """Steps 2 to 6 where the way is known, all of it asked at once; None if it is to be found anew."""
+        with progress.timing(Step.CLAIM):
+            found = await self._resolver.lookup_all(way.questions)
+        for lookup, answer in zip(found, way.answers, strict=True):
+            if lookup.rrset is None or lookup.rrset is not answer:
+                return None
+        with progress.timing(Step.LIST):
+            usable = self._lists.kept(case.claim, way.location, found[-1], self._now())
+        if usable is None:
+            return None
+        progress.held_again(way.details)
+        progress.held(Step.LIST, usable.detail)
+        refusal = self._check(case, usable, progress)
+        if refusal is not None and refusal.reason in _MAY_HAVE_CHANGED:
+            return None
+        return Walked(progress, refusal or usable)
+
     async def _follow_place(
-        self, place: Place, case: _Case, progress: Progress
+        self, place: Place, pointers: Lookup, case: _Case, progress: Progress
     ) -> Walked | tuple[Place, ...]:
-        """Steps 3 to 6 for one name; further names where it only points on."""
+        """Steps 3 to 6 for one name; further names where it only points on.
+
+        Args:
+            place: the name.
+            pointers: those of the claim itself.
+            case: what is to be verified.
+            progress: of this way.
+        """
         if place.refusal is not None:
             return Walked(progress, place.refusal)
         progress.held(Step.POINTER, f"points to {place.text}")
@@ -159,6 +209,8 @@ class ChainWalk:
         for location in _in_order(locations):
             way = progress.branch()
             end = await self._follow_location(location, signers, case, way)
+            if isinstance(end, UsableList) and place.path == (case.claim.owner, place.name):
+                self._remember(location, (pointers, locations, signers), case.claim, way)
             if isinstance(end, UsableList) or end.step > Step.LIST:
                 return Walked(way, end)
             ends.append(Walked(way, end))
@@ -181,21 +233,39 @@ class ChainWalk:
                 return found
             progress.held(Step.SCHEME, published)
             progress.held(Step.LIST, found.detail)
-            with progress.timing(Step.SIGNATURE):
-                refusal = check_notification(
-                    case.signed,
-                    found.trust_list.service,
-                    found.key,
-                    received=case.received,
-                    max_age=self._max_age,
-                    max_ahead=self._max_ahead,
-                )
+            refusal = self._check(case, found, progress)
             if refusal is None:
-                progress.held(Step.SIGNATURE, f"signed by the key that is listed for {case.claim.text}")
                 return found
             if found.is_new or refusal.reason not in _MAY_HAVE_CHANGED:
                 return refusal
             revalidate = True
+
+    def _check(self, case: _Case, usable: UsableList, progress: Progress) -> Refusal | None:
+        """Step 6."""
+        with progress.timing(Step.SIGNATURE):
+            refusal = check_notification(
+                case.signed,
+                usable.trust_list.service,
+                usable.key,
+                received=case.received,
+                max_age=self._max_age,
+                max_ahead=self._max_ahead,
+            )
+        if refusal is None:
+            progress.held(Step.SIGNATURE, f"signed by the key that is listed for {case.claim.text}")
+        return refusal
+
+    def _remember(self, location: str, lookups: Sequence[Lookup], claim: Claim, progress: Progress) -> None:
+        """Keep the way that was found; those of further pointers are rare, and found anew each time."""
+        self._ways.pop(claim.text, None)
+        if len(self._ways) >= _MAX_KEPT:
+            del self._ways[next(iter(self._ways))]
+        self._ways[claim.text] = _Way(
+            tuple((lookup.name, lookup.rdtype) for lookup in lookups),
+            tuple(lookup.rrset for lookup in lookups),
+            location,
+            progress.details(Step.CLAIM, Step.POINTER, Step.SCHEME),
+        )
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -129,7 +129,8 @@ def test_a_pointer_out_of_the_allowed_scheme_zones(
 def test_pointers_in_a_circle(system: System, world: World, sensor: Sensor) -> None:
     places = [f"_scheme._trust.{name}.{SCHEME}" for name in (f"{sensor.label}-a", f"{sensor.label}-b")]
     point(world, f"_scheme._trust.{sensor.claim}", *places, places[0])
-    system.refused(sensor.fault(), Reason.POINTER_LOOP)
+    fault = system.refused(sensor.fault(), Reason.POINTER_LOOP)
+    assert fault["detail"] == f"the pointers lead back to {places[0]}"
 
 
 @pytest.mark.parametrize(("pointers", "reason"), [(8, None), (9, Reason.POINTER_LOOP)])

@@ -208,28 +208,33 @@ def test_the_list_of_another_sensor(system: System, publisher: Publisher, sensor
 # Answers that are no list
 
 
-async def in_chunks() -> AsyncIterator[bytes]:
-    for _ in range(4 * MAX_LIST_BYTES // 4096):
-        yield bytes(4096)
-        await asyncio.sleep(0)
-
-
 async def a_byte_a_second() -> AsyncIterator[bytes]:
     while True:
         yield b"e"
         await asyncio.sleep(1)
 
 
-TOO_LARGE: dict[str, Callable[[], web.Response]] = {
-    "with its length": lambda: web.Response(body=bytes(MAX_LIST_BYTES + 1)),
-    "in chunks, without its length": lambda: web.Response(body=in_chunks()),
-}
-
-
-@pytest.mark.parametrize("answer", TOO_LARGE)
-def test_a_list_that_is_too_large(system: System, publisher: Publisher, sensor: Sensor, answer: str) -> None:
-    publisher.override = lambda _: TOO_LARGE[answer]()
+def test_a_list_that_says_it_is_too_large(system: System, publisher: Publisher, sensor: Sensor) -> None:
+    publisher.override = lambda _: web.Response(body=bytes(MAX_LIST_BYTES + 1))
     system.refused(sensor.fault(), Reason.LIST_TOO_LARGE)
+
+
+def test_a_list_without_end_is_not_read_to_its_end(
+    system: System, publisher: Publisher, sensor: Sensor
+) -> None:
+    all_of_it, sent = 64 * MAX_LIST_BYTES, 0
+
+    async def without_length() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < all_of_it:
+            sent += 65536
+            yield bytes(65536)
+            await asyncio.sleep(0)
+
+    publisher.override = lambda _: web.Response(body=without_length())
+    system.refused(sensor.fault(), Reason.LIST_TOO_LARGE)
+    publisher.stop()
+    assert MAX_LIST_BYTES < sent < all_of_it
 
 
 def test_a_list_that_comes_slowly_holds_up_no_other_sensor(

@@ -23,6 +23,7 @@ from tests.world import World
 
 Arrive = Callable[[], None]
 """Returns when the verifier has come to where it is held."""
+Hold = Callable[[System, Publisher, Sensor], AbstractContextManager[Arrive]]
 
 
 @contextmanager
@@ -151,7 +152,7 @@ def after_the_supplier(system: System, publisher: Publisher, sensor: Sensor) -> 
         yield arrive
 
 
-HOLDS: list[Callable[[System, Publisher, Sensor], AbstractContextManager[Arrive]]] = [
+HOLDS: list[Hold] = [
     at_the_claim,
     at_the_pointer,
     at_the_scheme,
@@ -164,12 +165,7 @@ HOLDS: list[Callable[[System, Publisher, Sensor], AbstractContextManager[Arrive]
 
 
 @pytest.mark.parametrize("held", HOLDS, ids=[held.__name__ for held in HOLDS])
-def test_a_fault_survives_a_kill(
-    system: System,
-    publisher: Publisher,
-    sensor: Sensor,
-    held: Callable[[System, Publisher, Sensor], AbstractContextManager[Arrive]],
-) -> None:
+def test_a_fault_survives_a_kill(system: System, publisher: Publisher, sensor: Sensor, held: Hold) -> None:
     with held(system, publisher, sensor) as arrive:
         name = system.verifier.raise_fault(sensor.fault())
         arrive()
@@ -177,6 +173,19 @@ def test_a_fault_survives_a_kill(
         system.verifier.kill()
     system.verifier.start()
     system.accepted(name)
+
+
+def test_an_alarm_that_is_acknowledged_while_the_verifier_is_dead_does_not_blink_again(
+    system: System, publisher: Publisher, sensor: Sensor
+) -> None:
+    with after_the_supplier(system, publisher, sensor) as arrive:
+        name = system.verifier.raise_fault(sensor.fault())
+        arrive()
+        system.verifier.kill()
+    system.check_blinks_for([name])
+    system.verifier.start()
+    assert system.verifier.wait(name)["status"] == "accepted"
+    system.check_dark()
 
 
 def test_a_fault_that_is_not_on_the_disk_at_a_kill_was_not_confirmed(system: System, sensor: Sensor) -> None:
