@@ -422,7 +422,7 @@ def report_cold(bench: Bench, runner: asyncio.Runner) -> None:
     trips = result.waits + 3
     console = Console(width=110)
     console.print(
-        f"\nunseen sensor, all cold, medians of {COLD}: walk {walk:.1f} ms; bare look-ups, one hand-shake and "
+        f"\nunseen sensor, all cold, medians of {COLD}: walk {walk:.1f} ms; bare look-ups, one hand-shake, "
         f"one GET {bare:.1f} ms ({walk / bare:.2f}), look-ups in turn {in_turn:.1f} ms "
         f"({walk / in_turn:.2f}); goal 1.5\n"
         f"{trips} network round trips wait for each other: {result.waits} to the resolver, TCP, TLS 1.3, GET"
