@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
 """Where the sensors are: a verifier takes no more than 32 connections from one address."""
 
@@ -39,7 +41,7 @@ def _serve(channel: multiprocessing.connection.Connection, certificate: Path, po
     context = ssl.create_default_context(cafile=str(certificate))
     context.check_hostname = False  # the verifier is asked at its address
     with asyncio.Runner() as runner:
-        connections: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        connections: list[Connection] = []
         while True:
             try:
                 queues = channel.recv()

@@ -99,7 +99,7 @@ class System:
         self.verifier.publish()
         self.supplier.publish()
         for process in (self.verifier, self.supplier):
-            if process._process is None or process._process.poll() is not None:
+            if process.process is None or process.process.poll() is not None:
                 process.start()
         wait_for(self._is_idle)
         self._ask_supplier("POST", "/acknowledge")

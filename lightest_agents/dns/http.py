@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
+import dns.exception
+import dns.name
 from aiohttp.abc import AbstractResolver, ResolveResult
 from dns.rdatatype import AAAA, TLSA, A
 from dns.rdtypes.tlsabase import TLSABase
@@ -18,7 +20,7 @@ from lightest_agents.dns.dane import DaneContext, DaneMismatchError
 from lightest_agents.dns.errors import HttpError, HttpFailure
 from lightest_agents.dns.lookups import Lookup, Resolver, Status
 from lightest_agents.dns.tlsa import is_usable
-from lightest_agents.dns.urls import HttpsUrl, check_url
+from lightest_agents.trust.urls import HttpsUrl, UrlRefusedError, parse_https_url
 
 _MAX_SERVERS = 256
 """How many servers' TLS settings and addresses are remembered."""
@@ -88,7 +90,7 @@ class DaneClient:
 
         Args:
             method: such as `GET`.
-            url: https, with a DNS name; see `check_url`.
+            url: https, with a DNS name; see `parse_https_url`.
             body: of the request.
             headers: of the request.
             max_bytes: of the response's body.
@@ -97,7 +99,7 @@ class DaneClient:
         Raises:
             HttpError: there is no complete response of an authenticated server; `kind` says why.
         """
-        target = check_url(url)
+        target = _parse(url)
         try:
             async with asyncio.timeout(timeout):
                 context = await self._context(target)
@@ -116,13 +118,13 @@ class DaneClient:
         """A TLS context that lets nobody pass but the server the DNS describes now."""
         name = url.name
         tlsa, *addresses = await self._resolver.lookup_all(
-            ((url.tlsa_name(name), TLSA), (name, A), (name, AAAA))
+            ((_tlsa_name(url, name), TLSA), (name, A), (name, AAAA))
         )
         canonical = next((found.canonical for found in addresses if found.status is Status.ANSWER), name)
         names = [url.host]
         if canonical != name:
             # The TLSA records of the host that an alias stands for come first (RFC 7671, section 7).
-            expanded = await self._resolver.lookup(url.tlsa_name(canonical), TLSA)
+            expanded = await self._resolver.lookup(_tlsa_name(url, canonical), TLSA)
             if expanded.status not in (*_PROVED_ABSENT, Status.INSECURE):
                 tlsa = expanded
                 names.insert(0, canonical.to_text(omit_final_dot=True))
@@ -223,6 +225,23 @@ class _Addresses(AbstractResolver):
 
 def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _parse(text: str) -> HttpsUrl:
+    try:
+        url = parse_https_url(text)
+        _tlsa_name(url, url.name)
+    except UrlRefusedError as error:
+        raise HttpError(HttpFailure.URL_REFUSED, str(error)) from error
+    except dns.exception.DNSException as error:
+        detail = f"{text[:60]}… is too long for a server with TLSA records"
+        raise HttpError(HttpFailure.URL_REFUSED, detail) from error
+    return url
+
+
+def _tlsa_name(url: HttpsUrl, base: dns.name.Name) -> dns.name.Name:
+    """Where the TLSA records of the URL's port of `base` are (RFC 6698, section 3)."""
+    return dns.name.Name((b"_%d" % url.port, b"_tcp", *base.labels))
 
 
 def _require_records(url: HttpsUrl, tlsa: Lookup) -> list[TLSABase]:

@@ -28,17 +28,24 @@ class UrlRefusedError(LightestError):
 
 @dataclass(frozen=True, slots=True)
 class HttpsUrl:
-    """An https address, taken apart."""
+    """An https address, taken apart.
 
-    host: dns.name.Name
+    Attributes:
+        text: as it was given.
+        name: the host, as an absolute DNS name.
+        port: of the server, 443 if the address has none.
+        target: path and query, `/lists/germany/sensor1`.
+    """
+
+    text: str
+    name: dns.name.Name
     port: int
     target: str
-    """Path and query, `/lists/germany/sensor1`."""
 
     @property
-    def server_name(self) -> str:
-        """The host without the final dot, for SNI and the Host header's name."""
-        return self.host.to_text(omit_final_dot=True)
+    def host(self) -> str:
+        """The host without the final dot."""
+        return self.name.to_text(omit_final_dot=True)
 
 
 def parse_https_url(text: str) -> HttpsUrl:
@@ -53,7 +60,7 @@ def parse_https_url(text: str) -> HttpsUrl:
     if match is None:
         raise UrlRefusedError(f"{text[:100]!r} is not of the form https://<name>[:<port>]/<path>")
     try:
-        host = names.trust_domain(match["host"])
+        name = names.trust_domain(match["host"])
     except NameRefusedError as error:
         raise UrlRefusedError(f"{text[:100]!r}: {error}") from error
     port = int(match["port"] or 443)
@@ -62,4 +69,4 @@ def parse_https_url(text: str) -> HttpsUrl:
         raise UrlRefusedError(f"{text[:100]!r} has no legal port, or an IP address for a host")
     if {".", ".."} & set(path.split("/")):
         raise UrlRefusedError(f"{text[:100]!r} has dot segments in its path")
-    return HttpsUrl(host, port, path + (match["query"] or ""))
+    return HttpsUrl(text, name, port, path + (match["query"] or ""))

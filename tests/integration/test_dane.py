@@ -523,3 +523,19 @@ async def test_openssl_says_the_same(tmp_path: Path) -> None:
                     differences.append((title, outcome, theirs))
     assert not differences
     assert 0 < matches < len(CASES)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://tspa.raspidemo/",
+        "https://user@tspa.raspidemo/",
+        "https://192.0.2.1/",
+        # 253 octets: a name, but the TLSA record's owner name would be too long.
+        f"https://{'a.' * 122}raspidemo:65535/",
+    ],
+)
+async def test_a_url_that_names_no_server_is_not_asked_for(client: DaneClient, url: str) -> None:
+    with pytest.raises(HttpError) as refused:
+        await client.request("GET", url)
+    assert refused.value.kind is HttpFailure.URL_REFUSED

@@ -585,23 +585,23 @@ def test_the_command_line_shows_the_same(
 ) -> None:
     accepted = own_verifier.decide(sensor.fault())
     forged = own_verifier.decide(sensor.fault(key=ec.generate_private_key(ec.SECP256R1())))
-    shown = own_verifier.command("verifier", "trace", accepted["id"], "--wait", "5")
+    shown = own_verifier.run("verifier", "trace", accepted["id"], "--wait", "5")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.startswith("● ● ● ● ● ● ●\n")
-    shown = own_verifier.command("verifier", "trace", forged["id"], "--json")
+    shown = own_verifier.run("verifier", "trace", forged["id"], "--json")
     assert shown.returncode == 1
     assert json.loads(shown.stdout) == forged
-    listed = own_verifier.command("verifier", "faults", "--json")
+    listed = own_verifier.run("verifier", "faults", "--json")
     assert [fault["id"] for fault in json.loads(listed.stdout)] == [forged["id"], accepted["id"]]
 
     file = tmp_path / "fault.jws"
     file.write_bytes(sensor.fault() + b"\n")
-    verified = own_verifier.command("verify", str(file))
+    verified = own_verifier.run("verify", str(file))
     assert verified.returncode == 0, verified
     assert verified.stdout.startswith("● ● ● ● ● ● ·\n")
     assert len(supplier.alarms) == 1, "nobody is notified"
     file.write_bytes(sensor.fault(key=ec.generate_private_key(ec.SECP256R1())))
-    verified = own_verifier.command("verify", str(file), "--json")
+    verified = own_verifier.run("verify", str(file), "--json")
     assert verified.returncode == 1
     values = json.loads(verified.stdout)
     assert (values["outcome"], values["reason"]) == ("rejected", "signature-invalid")
@@ -612,14 +612,14 @@ def test_it_does_not_start_without_its_keys(world: World, tmp_path: Path) -> Non
     (verifier.state / "signer.crt").write_bytes(
         x509.load_der_x509_certificate(verifier.identity.der).public_bytes(Encoding.PEM)
     )
-    done = verifier.command("verifier", "run")
+    done = verifier.run("verifier", "run")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "is not the certificate of" in done.stderr
     (verifier.state / "signer.key").unlink()
-    done = verifier.command("verifier", "run")
+    done = verifier.run("verifier", "run")
     assert done.returncode == 2
     assert "signer.key: cannot be read" in done.stderr
     verifier.configure("inbox = 3")
-    done = verifier.command("verifier", "faults")
+    done = verifier.run("verifier", "faults")
     assert (done.returncode, done.stdout) == (2, "")
     assert "inbox: is not a known key" in done.stderr

@@ -157,7 +157,7 @@ def test_a_key_that_comes_with_the_notification(system: System) -> None:
 def test_what_is_turned_away_is_broken_at_the_first_link(system: System) -> None:
     file = system.verifier.state.parent / "fault.jws"
     file.write_bytes(unchecked(Sensor(), {"sensor": "../"}))
-    done = system.verifier.command("verify", str(file), "--json")
+    done = system.verifier.run("verify", str(file), "--json")
     shown = json.loads(done.stdout)
     assert (done.returncode, shown["reason"], signs(shown)) == (1, Reason.NAME_REFUSED, "bnnnnnn")
 

@@ -132,7 +132,7 @@ def at_the_signature(system: System, publisher: Publisher, sensor: Sensor) -> It
 
 @contextmanager
 def at_the_supplier(system: System, publisher: Publisher, sensor: Sensor) -> Iterator[Arrive]:
-    with paused(system.supplier._process):
+    with paused(system.supplier.process):
         yield lambda: wait_for(lambda: waits_to_be_read(system.supplier.port))
 
 
@@ -141,7 +141,7 @@ def after_the_supplier(system: System, publisher: Publisher, sensor: Sensor) -> 
     """The lamp blinks, but nothing of it is on the verifier's disk."""
     with ExitStack() as stack:
         pause = stack.enter_context(ExitStack())
-        pause.enter_context(paused(system.supplier._process))
+        pause.enter_context(paused(system.supplier.process))
 
         def arrive() -> None:
             wait_for(lambda: waits_to_be_read(system.supplier.port))
@@ -231,7 +231,7 @@ def test_none_of_forty_faults_is_lost_or_doubled_by_three_kills_and_a_name_serve
     assert {system.verifier.wait(name)["status"] for name in names} == {"accepted"}
     assert len(set(names)) == SENSORS * FAULTS
     system.check_blinks_for(names)
-    listed = json.loads(system.verifier.command("verifier", "faults", "--json", "-n", "100000").stdout)
+    listed = json.loads(system.verifier.run("verifier", "faults", "--json", "-n", "100000").stdout)
     claims = {sensor.claim for sensor in sensors}
     assert sorted(fault["id"] for fault in listed if fault["claim"] in claims) == sorted(names)
 

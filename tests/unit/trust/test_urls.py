@@ -21,8 +21,8 @@ from lightest_agents.trust.urls import UrlRefusedError, parse_https_url
 )
 def test_https_addresses_of_named_hosts_are_followed(text: str, host: str, port: int, target: str) -> None:
     url = parse_https_url(text)
-    assert (url.host.to_text(), url.port, url.target) == (host, port, target)
-    assert url.server_name == host.rstrip(".")
+    assert (url.name.to_text(), url.port, url.target) == (host, port, target)
+    assert (url.text, url.host) == (text, host.rstrip("."))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,12 @@ def test_https_addresses_of_named_hosts_are_followed(text: str, host: str, port:
         "https://user@tspa.raspidemo/",
         "https://user:secret@tspa.raspidemo/",
         "https://tspa.raspidemo@evil.example/",
+        "https://2130706433/",
+        "https://tspa.raspidemo/%zz",
+        "https://tspa.raspidemo/\r\nHost: evil.example",
+        " https://tspa.raspidemo/",
+        "https://tspa_1.raspidemo/",
+        "https://tspa.raspidemo:443x/",
         "https://tspa.raspidemo\\@evil.example/",
         "https://TSPA.raspidemo/",
         "https://tspa.raspidemo./",
@@ -81,5 +87,5 @@ def test_no_text_raises_anything_else(text: str) -> None:
         url = parse_https_url(text)
     except UrlRefusedError:
         return
-    assert text.startswith("https://" + url.server_name)
+    assert text.startswith("https://" + url.host)
     assert text.isascii()
