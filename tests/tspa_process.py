@@ -42,6 +42,7 @@ for line in sys.stdin:
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | (number and os.O_TRUNC)), number)
         sys.argv = ["lightest", *order["arguments"]]
         exec(order["code"], {"__name__": "__main__"})
+        sys.stdout.flush()
         os._exit(0)
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)

@@ -24,7 +24,7 @@ from lightest_agents.trust.urls import HttpsUrl, UrlRefusedError, parse_https_ur
 
 _MAX_SERVERS = 256
 """How many servers' TLS settings and addresses are remembered."""
-_MAX_CONNECTIONS = 12
+_MAX_CONNECTIONS = 16
 """At the same time to one server; further requests wait, as servers refuse clients that open too many."""
 _CHUNK = 1 << 16
 _PROVED_ABSENT = (Status.NODATA, Status.NXDOMAIN)

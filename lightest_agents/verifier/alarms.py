@@ -27,7 +27,7 @@ from lightest_agents.verifier.store import Fault
 _log = logging.getLogger(__name__)
 
 _SEND_SECONDS = 10.0
-_AT_ONCE = 12
+_AT_ONCE = 16
 _MAX_ANSWER = 64 * 1024
 
 

@@ -148,7 +148,7 @@ def test_a_burst_of_faults_does_not_drive_alarms_to_the_next_supplier(
     supplier: SupplierStub,
     labels: Iterator[str],
 ) -> None:
-    sensors = [Sensor(next(labels)) for _ in range(40)]  # the stub takes 32 connections from one address
+    sensors = [Sensor(next(labels)) for _ in range(40)]
     with SupplierStub(world, "second") as second:
         for sensor in sensors:
             publisher.publish(sensor, suppliers=[supplier.entry, second.entry])
