@@ -117,11 +117,6 @@ class AlarmSigner:
         return body
 
 
-def sign_alarm(alarm: Alarm, key: PrivateKey, certificate: x509.Certificate) -> bytes:
-    """One alarm, as `AlarmSigner` signs it, which is for many."""
-    return AlarmSigner(key, certificate).sign(alarm)
-
-
 def open_alarm(body: bytes) -> SignedAlarm:
     """The alarm in a body that is signed by the certificate it carries.
 

@@ -153,21 +153,6 @@ def sign(kind: str, payload: bytes, key: PrivateKey, members: Mapping[str, objec
     return joserfc.jws.serialize_compact(header, payload, jwk, registry=_REGISTRY).encode("ascii")
 
 
-def sign_with_certificate(
-    kind: str,
-    payload: bytes,
-    key: PrivateKey,
-    certificate: x509.Certificate,
-    members: Mapping[str, object] | None = None,
-) -> bytes:
-    """As `sign`, with the signer's certificate in the header (`x5c`, RFC 7515, section 4.1.6).
-
-    Raises:
-        KeyRefusedError: the key cannot be used or is not the certificate's.
-    """
-    return CertifiedSigner(kind, key, certificate, members).sign(payload)
-
-
 def read(body: bytes, kind: str) -> Jws:
     """The parts of a JWS of type `kind`, whose header has `alg` and `typ` and nothing else.
 

@@ -42,7 +42,8 @@ def sign_list(trust_list: TrustList, key: PrivateKey, certificate: x509.Certific
         "iat": int(trust_list.issued.timestamp()),
         "x5t#S256": jws.thumbprint(certificate.public_bytes(Encoding.DER)),
     }
-    body = jws.sign_with_certificate(TYPE, strict_json.dump(to_lote(trust_list)), key, certificate, members)
+    signer = jws.CertifiedSigner(TYPE, key, certificate, members)
+    body = signer.sign(strict_json.dump(to_lote(trust_list)))
     if len(body) > MAX_LIST_BYTES:
         raise TrustListError(f"the list would have {len(body)} bytes; name fewer suppliers")
     return body

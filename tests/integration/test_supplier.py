@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lightest_agents.trust.alarm import sign_alarm
+from lightest_agents.trust.alarm import AlarmSigner
 from tests.supplier_process import SupplierProcess
 from tests.unit.supplier.alarms import make_alarm
 from tests.world import Break, Identity, World
@@ -38,7 +38,8 @@ class Verifier:
         self._world.set(f"_verdict._trust.{self.name}", "SMIMEA", self.identity.tlsa)
 
     def alarm(self, number: int, **changes: Any) -> bytes:
-        return sign_alarm(make_alarm(number, **{"iss": self.name} | changes), self._key, self._certificate)
+        signer = AlarmSigner(self._key, self._certificate)
+        return signer.sign(make_alarm(number, **{"iss": self.name} | changes))
 
 
 @pytest.fixture(scope="module")

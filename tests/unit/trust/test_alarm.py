@@ -12,9 +12,9 @@ from lightest_agents.trust.alarm import (
     MAX_ALARM_BYTES,
     AlarmError,
     AlarmSignatureError,
+    AlarmSigner,
     SignedAlarm,
     open_alarm,
-    sign_alarm,
 )
 from lightest_agents.trust.jws import KeyRefusedError
 from tests.unit.trust import samples
@@ -35,7 +35,8 @@ def payload(**changes: Any) -> dict[str, Any]:
 
 
 def test_what_a_verifier_signs_a_supplier_reads() -> None:
-    assert open_alarm(sign_alarm(alarm(), P256, samples.P256_CERTIFICATE)) == SignedAlarm(alarm(), P256_DER)
+    signed = AlarmSigner(P256, samples.P256_CERTIFICATE).sign(alarm())
+    assert open_alarm(signed) == SignedAlarm(alarm(), P256_DER)
 
 
 def test_what_another_implementation_signs_is_read() -> None:
@@ -59,7 +60,7 @@ def test_an_alarm_that_is_not_signed_by_its_certificate_is_refused(header: dict[
 
 def test_an_alarm_is_not_signed_by_a_key_without_its_certificate() -> None:
     with pytest.raises(KeyRefusedError):
-        sign_alarm(alarm(), OTHER_P256, samples.P256_CERTIFICATE)
+        AlarmSigner(OTHER_P256, samples.P256_CERTIFICATE)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_what_is_not_an_alarm_is_refused(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("changes", [{"aud": ""}, {"trace": "x"}, {"threshold": float("inf")}], ids=str)
 def test_a_verifier_does_not_sign_what_a_supplier_would_refuse(changes: dict[str, Any]) -> None:
     with pytest.raises(AlarmError):
-        sign_alarm(alarm(**changes), P256, samples.P256_CERTIFICATE)
+        AlarmSigner(P256, samples.P256_CERTIFICATE).sign(alarm(**changes))
 
 
 @pytest.mark.parametrize("kind", ["fault+jws", "lote+jws", None])

@@ -180,14 +180,14 @@ def test_garbage_is_no_certificate(der: bytes) -> None:
 
 
 def test_a_document_with_its_certificate_verifies_with_that() -> None:
-    body = jws.sign_with_certificate("a", b"{}", P256, samples.P256_CERTIFICATE, {"iat": 1})
+    body = jws.CertifiedSigner("a", P256, samples.P256_CERTIFICATE, {"iat": 1}).sign(b"{}")
     document = jws.read_with_certificate(body, "a", frozenset({"iat"}))
     assert (document.signer, document.payload, document.header["iat"]) == (P256_DER, b"{}", 1)
 
 
 def test_a_document_is_not_signed_with_another_certificate() -> None:
     with pytest.raises(jws.KeyRefusedError):
-        jws.sign_with_certificate("a", b"{}", OTHER_P256, samples.P256_CERTIFICATE)
+        jws.CertifiedSigner("a", OTHER_P256, samples.P256_CERTIFICATE)
 
 
 @pytest.mark.parametrize(
